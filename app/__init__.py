@@ -1,0 +1,1 @@
+"""Numbers become pixels: mirror, views, sessions, blocks, and the program behind ./tickglass."""

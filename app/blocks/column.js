@@ -1,0 +1,121 @@
+// Law: what one cell says. A column, a row and a value become text, style and marks; the same cell
+// described twice is equal, and then it is not drawn again. Nothing here touches a canvas.
+
+const COLORS = ["text", "text2", "text3", "up", "down", "zero", "warn", "crit", "ok", "vwap"];
+const TEXT = 0, TEXT2 = 1, TEXT3 = 2, UP = 3, DOWN = 4, ZERO = 5, WARN = 6;
+const hueIndex = (v) => (v > 0 ? UP : v < 0 ? DOWN : ZERO);
+
+// Marks: the second sign of a state, beside its colour.
+const M_CROSSED = 1, M_CROSS = 2, M_CORRECTED = 4, M_ABSENT = 8, M_RISE = 16, M_FALL = 32;
+const M_FRESH = 64, M_AGEING = 128, M_STALE = 256, M_BUSY_UP = 512, M_BUSY_DOWN = 1024;
+const M_HALT = 2048, M_AUCTION = 4096, M_CLOSED = 8192, M_GAP = 16384;
+const M_STEP_UP = 32768, M_STEP_DOWN = 65536, M_FOCUS = 131072, M_SELECTED = 262144, M_HATCH = 524288;
+
+const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
+
+// One line of a grid as it is drawn now; made once and filled again for every row.
+class RowView {
+  fill(id, slot, instrument, state, age_s, selected) {
+    [this.id, this.slot, this.instrument, this.selected] = [id, slot, instrument, selected];
+    this.state = state === state ? state : 0;
+    this.age_s = age_s;
+    this.halted = (this.state & HALTED) !== 0;
+    this.stale = age_s > STALE_S && !this.halted;
+    return this;
+  }
+}
+
+class Cell {
+  reset() {
+    this.text = ""; this.tail = ""; this.color = TEXT; this.font = VALUE; this.marks = 0;
+    this.flash = 0; // 0 none, 1-4 rise by step, 5-8 fall by step
+    this.bar = null;
+    return this;
+  }
+  key() { return this.marks * 8192 + this.flash * 512 + this.font * 32 + this.color; }
+}
+
+// `kept`: the text drawn last for the same value, or null when it must be made.
+const FORMATS = {
+  price(cell, row, v, column, kept) {
+    const ref = row.instrument;
+    cell.text = kept ?? price(v, ref ? ref.decimals : 2, ref ? ref.price_format : 0);
+    const quote = column.name === "bid" || column.name === "ask";
+    if (row.halted || column.quiet) cell.color = TEXT2;
+    if (quote && row.state & (CROSSED | LOCKED)) cell.marks |= M_CROSSED;
+    if (column.name === "ask" && row.state & CROSSED) cell.marks |= M_CROSS;
+    if (quote && row.state & ONE_SIDED && v !== v) cell.marks |= M_ABSENT;
+    if (row.state & CORRECTED && (column.name === "last" || column.name === "vwap")) cell.marks |= M_CORRECTED;
+  },
+  quantity(cell, row, v, column, kept) {
+    cell.text = kept ?? quantity(v);
+    if (column.quiet) cell.color = TEXT2;
+  },
+  percent(cell, row, v, column, kept) {
+    cell.text = kept ?? (column.signed ? signed(v, 2) : num(v, 1));
+    cell.color = column.signed ? hueIndex(v) : TEXT2;
+    if (column.signed && v === v && !row.stale && v !== 0) cell.marks |= v > 0 ? M_RISE : M_FALL;
+  },
+  basis_points(cell, row, v, column, kept) {
+    cell.text = kept ?? signed(v, 1);
+    cell.color = hueIndex(v);
+  },
+  money_k(cell, row, v, column, kept) {
+    cell.text = kept ?? signed(v / 1e3, 0);
+    cell.color = hueIndex(v);
+  },
+  money_m(cell, row, v, column, kept) {
+    cell.text = kept ?? (column.signed ? signed(v / 1e6, 1) : num(v / 1e6, 1));
+    if (column.name === "net") cell.color = hueIndex(v);
+    else if (column.quiet) cell.color = TEXT2;
+  },
+  count(cell, row, v, column, kept) {
+    cell.text = kept ?? num(v);
+    cell.color = TEXT2;
+  },
+  moment(cell, row) {
+    const age = row.age_s;
+    cell.font = SMALL;
+    if (!(age >= 0) && age === age) { cell.marks |= M_FRESH; return; } // Ahead of this clock by a little.
+    if (age !== age) return;
+    cell.text = age >= 1 ? duration(age) : "";
+    cell.color = age > STALE_S ? WARN : TEXT3;
+    cell.marks |= age < 1 ? M_FRESH : age > STALE_S ? M_STALE : M_AGEING;
+  },
+};
+
+// Symbol, class chip and plain names do not come from a feed.
+const NAMED = {
+  symbol(cell, row) {
+    const s = row.state;
+    cell.text = row.instrument ? row.instrument.symbol : "#" + row.id;
+    if (s & HALTED) cell.marks |= M_HALT;
+    else if (s & AUCTION) cell.marks |= M_AUCTION;
+    else if (s & CLOSED) cell.marks |= M_CLOSED;
+    if (s & GAP) cell.marks |= M_GAP;
+  },
+  class(cell, row) {
+    cell.text = row.instrument ? CLASS_CODES[row.instrument.asset_class] || "" : "";
+    cell.color = TEXT2;
+    cell.font = CHIP;
+  },
+};
+
+const CLASS_CODES = ["EQ", "ETF", "EQO", "IXF", "RTF", "CMF", "OPF", "FX", "GOV", "CRD", "CSP", "CPP"];
+const CLASS_NAMES = ["Cash equity", "ETF", "Equity option", "Index future", "Rates future", "Commodity future",
+  "Option on future", "FX", "Government bond", "Credit", "Crypto spot", "Crypto perpetual"];
+
+// Steps of a flash, or the busy dot; with reduced motion an underline that does not fade.
+function tickMarks(cell, feed, i, now) {
+  const since = now - feed.flashed[i], rise = feed.direction[i] > 0;
+  if (since < FLASH_MS && feed.direction[i]) {
+    if (REDUCED.matches) cell.marks |= rise ? M_STEP_UP : M_STEP_DOWN;
+    else {
+      cell.flash = (rise ? 1 : 5) + Math.min(3, Math.floor(since / 100));
+      if (since < 300) cell.color = TEXT;
+    }
+    return true;
+  }
+  if (feed.direction[i] && feed.busy(i, now)) cell.marks |= rise ? M_BUSY_UP : M_BUSY_DOWN;
+  return false;
+}

@@ -1,0 +1,452 @@
+// Law: the page. Mounts the panels of the spec, turns pushes into one drawing an animation frame,
+// acknowledges what was painted, and keeps everything when the connection comes back.
+
+const SECOND = 1000, NARROW_PX = 1500;
+
+class Desk {
+  constructor(spec) {
+    this.spec = spec;
+    this.health = new Health();
+    this.latency = new Latency();
+    this.instruments = new Instruments("");
+    this.filter = { classes: [], text: "" };
+    this.selected = -1;
+    this.panels = [];
+    this.painters = [];
+    this.pending = []; // Stamps of rows that wait for the glass: event ms, feed, slot.
+    this.sequence = -1; // Newest push taken.
+    this.painted = -1; // Newest push on the glass.
+    this.epoch = 0;
+    this.sent = [];
+    this.count = { pushes: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
+    this.rate = { ...this.count };
+    this.feeds = spec.feeds.map((f) => (f.kind === "grid" ? new GridFeed(f) : f.kind === "series" ? new SeriesFeed() : null));
+    this.series = this.feeds.find((f) => f instanceof SeriesFeed);
+    this.macrotask = new MessageChannel();
+    this.macrotask.port1.onmessage = () => this.afterPaint();
+    this.build();
+  }
+
+  // ---- mounting -------------------------------------------------------------------------------
+  build() {
+    this.top = new TopBar(this.spec.title, this);
+    this.strip = new HeadStrip(this.spec.strip, this);
+    const stack = (place) => el("div", { class: "stack " + place });
+    const stacks = { left: stack("left"), centre: stack("centre"), right: stack("right") };
+    this.footRow = el("div", { class: "row" });
+    for (const spec of this.spec.panels) {
+      const panel = new Panel(spec);
+      panel.body.classList.add(spec.kind);
+      this.panels.push(panel);
+      (spec.place === "foot" ? this.footRow : stacks[spec.place]).append(panel.root);
+    }
+    stacks.centre.append(this.footRow);
+    this.stacks = stacks;
+    this.root = el("div", { class: "desk" }, this.top.root, this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right));
+    this.arrange();
+  }
+
+  // Heights of the stacks: whole rows, and what is left for the one without a height.
+  arrange() {
+    const narrow = innerWidth < NARROW_PX;
+    const height = (spec) => (narrow ? spec.narrow : spec.height);
+    for (const [place, root] of Object.entries(this.stacks)) {
+      const mine = this.panels.filter((p) => p.spec.place === place);
+      for (const p of mine) p.root.hidden = height(p.spec) === null;
+      const rows = mine.filter((p) => !p.root.hidden).map((p) => (height(p.spec) ? height(p.spec) + "px" : "minmax(0, 1fr)"));
+      if (place === "centre") {
+        const foot = this.spec.panels.filter((p) => p.place === "foot").map(height);
+        this.footRow.hidden = !foot.length;
+        if (foot.length) rows.push(Math.max(...foot) + "px");
+      }
+      root.style.gridTemplateRows = rows.join(" ");
+    }
+  }
+
+  // Painters need their size and the fonts, so they are made when the desk is in the page.
+  start() {
+    readTokens();
+    readFonts();
+    const grid = (table) => this.feeds.find((f) => f instanceof GridFeed && f.table === table);
+    this.classes = grid("classes");
+    for (const panel of this.panels) {
+      const { spec, body } = panel;
+      const make = {
+        grid: () => this.makeBlotter(panel, grid(spec.table)),
+        bars: () => new Bars(body, spec, grid(spec.table)),
+        chart: () => this.makeChart(panel),
+        curve: () => (this.curve = new PnlCurve(body)),
+        map: () => new ExposureMap(body, spec, grid("classes")),
+        glass: () => (this.glass = new GlassChart(body, this.latency)),
+        feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
+      }[spec.kind];
+      panel.painter = make ? make() : null;
+      if (panel.painter) this.painters.push(panel.painter);
+    }
+    new ResizeObserver(() => { this.arrange(); this.wake(); }).observe(this.root);
+    document.addEventListener("visibilitychange", () => this.wake());
+    document.addEventListener("keydown", (e) => this.key(e));
+    setInterval(() => this.tick(), SECOND / 4);
+    this.ready = true;
+  }
+
+  makeBlotter(panel, feed) {
+    const blotter = new Blotter(panel.body, panel.spec, feed, this);
+    this.blotter = blotter;
+    this.blotterPanel = panel;
+    this.input = new BlotterInput(panel.body, blotter, this);
+    this.search = el("input", { type: "search", placeholder: "Search  /", "aria-label": "Search symbols", spellcheck: "false", autocomplete: "off" });
+    this.search.addEventListener("input", () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.setFilter({ text: this.search.value.trim() }), 120); });
+    this.search.addEventListener("keydown", (e) => {
+      if (e.key === "Escape") { this.clearFilter(); panel.body.focus(); }
+      else if (e.key === "Enter" || e.key === "ArrowDown") { panel.body.focus(); this.input.move(0, 0); }
+      e.stopPropagation();
+    });
+    this.chips = CLASS_CODES.map((code, id) => el("button", { "aria-pressed": "false", title: CLASS_NAMES[id], onclick: () => this.toggleClass(id) }, code));
+    this.allChip = el("button", { "aria-pressed": "true", onclick: () => this.setFilter({ classes: [] }) }, "All");
+    this.menu = el("select", { class: "slim", "aria-label": "Class", onchange: () => this.setFilter({ classes: this.menu.value === "" ? [] : [+this.menu.value] }) },
+      el("option", { value: "" }, "All classes"), ...CLASS_NAMES.map((name, id) => el("option", { value: id }, name)));
+    panel.tools.append(this.search, this.menu, el("div", { class: "classes wide", role: "group", "aria-label": "Class filter" }, this.allChip, ...this.chips));
+    this.void = el("div", { class: "void", hidden: true }, el("p"), el("button", { class: "act", onclick: () => this.clearFilter() }, "Clear filter"));
+    panel.body.append(this.void);
+    return blotter;
+  }
+
+  makeChart(panel) {
+    const chart = new PriceChart(panel.body, this.series, this);
+    this.chart = chart;
+    this.chartPanel = panel;
+    const modes = ["line", "candles"].map((mode) => el("button", { "aria-pressed": String(mode === chart.mode), onclick: (e) => {
+      chart.mode = mode;
+      modes.forEach((b) => b.setAttribute("aria-pressed", String(b === e.currentTarget)));
+      chart.drawn = -1e9;
+      chart.touch();
+      this.wake();
+    } }, mode === "line" ? "Line" : "Candles"));
+    this.chartFacts = el("span", { class: "wide" });
+    panel.tools.append(...modes, this.chartFacts);
+    panel.note.textContent = "VWAP";
+    return chart;
+  }
+
+  // ---- the wire -------------------------------------------------------------------------------
+  // Bound on mount and again after each reconnect, when Bokeh has made the component anew.
+  bind(model, bokehDocument) {
+    this.model = model;
+    if (this.bound) this.bound.remove_on_message("tickglass", this.onMessage);
+    this.bound = bokehDocument;
+    this.onMessage ||= (data) => this.take(data instanceof ArrayBuffer ? data : data.buffer ?? data);
+    bokehDocument.on_message("tickglass", this.onMessage);
+    socketWatch.onClose = () => this.lost();
+    watchSockets();
+    this.readInstruments();
+    model.on("reference", () => { this.readInstruments(); this.blotter?.touch(-1); this.wake(); });
+    this.control({ type: "ready", epoch: this.epoch, sequence: this.sequence });
+    this.sendSort(true);
+    if (this.filter.classes.length || this.filter.text) this.sendFilter();
+    this.sentViewport = null;
+    this.feeds.forEach((f, i) => { if (f instanceof GridFeed && f !== this.blotter?.feed) this.control({ type: "viewport", feed: i, first: 0, count: f.table === "books" ? 64 : 12 }); });
+    this.viewportChanged();
+    if (this.selected >= 0) this.control({ type: "select", row: this.selected });
+    if (this.health.lostAt) this.found();
+  }
+
+  readInstruments() {
+    if (this.model.reference === this.referenceText) return;
+    this.referenceText = this.model.reference;
+    this.instruments = new Instruments(this.referenceText);
+  }
+
+  control(message) {
+    this.sent.push(message);
+    if (this.sent.length > 200) this.sent.shift();
+    this.model.send_msg(message);
+  }
+
+  take(buffer) {
+    const now = performance.now(), hidden = document.hidden;
+    const push = readPush(buffer, {
+      rows: (feed, rows) => this.takeRows(feed, rows),
+      cells: (feed, cells) => {
+        const grid = this.feeds[feed];
+        if (!(grid instanceof GridFeed)) return;
+        grid.setCells(cells, now);
+        this.count.cells += cells.cell.length;
+        if (cells.cell.length) this.health.cellsAt = now;
+        // A hidden page paints nothing, so it has nothing to measure.
+        if (!hidden) for (let k = 0; k < cells.stamp.length; k++) this.pending.push(cells.base_ms + cells.stamp[k], feed, cells.slot[k]);
+      },
+      series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
+      status: (status) => this.health.set(status),
+    });
+    if (!push) return;
+    this.count.pushes += 1;
+    this.count.bytes += buffer.byteLength;
+    this.sequence = push.sequence;
+    this.epoch = push.epoch;
+    this.wake();
+  }
+
+  takeRows(feed, rows) {
+    const grid = this.feeds[feed];
+    if (!(grid instanceof GridFeed)) return;
+    grid.setRows(rows);
+    // Stamps of rows that have moved belong to cells nobody will see.
+    this.pending = this.pending.filter((_, i, all) => all[i - (i % 3) + 1] !== feed);
+    if (grid !== this.blotter?.feed) return;
+    this.waiting = false;
+    if (this.viewportDue) this.viewportChanged();
+    this.blotter.scrollTo(this.blotter.top);
+    if (this.selected < 0 && rows.row.length) this.select(rows.row[0]);
+    this.blotterState();
+  }
+
+  // ---- painting -------------------------------------------------------------------------------
+  wake() {
+    if (this.frame || !this.ready) return;
+    this.frame = requestAnimationFrame(() => { this.frame = 0; this.draw(); });
+  }
+
+  draw() {
+    const begun = performance.now();
+    let running = false;
+    for (const painter of this.painters) if (painter.surface.el.clientHeight && painter.paint(begun)) running = true;
+    this.strip.figuresUpdate();
+    this.due = this.due || this.sequence > this.painted || this.pending.length > 0;
+    this.taken = { sequence: this.sequence, stamps: this.pending, hidden: document.hidden };
+    this.pending = [];
+    this.count.paints += 1;
+    this.count.paint_ms += performance.now() - begun;
+    if (this.painters.some((p) => p.due && p.every_ms < SECOND)) { clearTimeout(this.later); this.later = setTimeout(() => this.wake(), PRICE_MS); }
+    // A flash has four steps; frames between them would draw nothing new.
+    if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, 100);
+    if (this.due) this.macrotask.port2.postMessage(0);
+  }
+
+  // In a task behind the frame: the paint commands are given, the moment counts as painted.
+  afterPaint() {
+    const taken = this.taken, now = wallMs();
+    if (!taken) return;
+    this.taken = null;
+    this.due = false;
+    let worst = 0, samples = 0;
+    if (!taken.hidden) {
+      for (let k = 0; k < taken.stamps.length; k += 3) {
+        const feed = this.feeds[taken.stamps[k + 1]];
+        if (feed === this.blotter?.feed && !this.onGlass(taken.stamps[k + 2])) continue;
+        const ms = now - taken.stamps[k];
+        this.latency.add(ms);
+        samples += 1;
+        worst = Math.max(worst, ms);
+      }
+    }
+    if (taken.sequence > this.painted || samples) {
+      this.painted = taken.sequence;
+      sendBinary(writeAck(taken.sequence, samples, worst));
+    }
+  }
+
+  onGlass(slot) {
+    const line = slot + this.blotter.feed.first - this.blotter.top;
+    return line >= 0 && line < this.blotter.lines;
+  }
+
+  // Four times a second: ages, tags and clocks run on between pushes; once a second the rest.
+  tick() {
+    this.state = this.top.update();
+    this.panelStates();
+    this.quarter = ((this.quarter || 0) + 1) % 4;
+    if (this.quarter) return;
+    this.rate = { ...this.count, paint_ms: this.count.paint_ms / (this.count.paints || 1) };
+    this.count = { pushes: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
+    this.strip.healthUpdate();
+    this.latency.turn();
+    this.feedPanel?.update();
+    this.curve?.add(this.health.now(), this.classSum("pnl"));
+    this.glass?.touch();
+    this.blotter?.touch(-1);
+    this.chartHead();
+    this.wake();
+    (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update());
+  }
+
+  classSum(name) {
+    const chosen = this.filter.classes;
+    return this.classes && this.classes.index(name) >= 0 ? this.classes.sum(name) : NaN;
+  }
+
+  chartHead() {
+    if (!this.chartPanel) return;
+    const ref = this.instruments.get(this.series.row >= 0 ? this.series.row : this.selected), f = this.series;
+    put(this.chartPanel.title, ref ? ref.symbol : "Price");
+    const known = f.last.filter((v) => v === v), say = (v) => (ref ? price(v, ref.decimals, ref.price_format) : "");
+    put(this.chartFacts, known.length > 1 ? `O ${say(known[0])}  H ${say(Math.max(...known))}  L ${say(Math.min(...known))}` : "");
+  }
+
+  // ---- states ---------------------------------------------------------------------------------
+  lost() {
+    this.health.lostAt ||= performance.now();
+    this.root.classList.add("frozen");
+    this.tick();
+  }
+
+  found() {
+    this.health.backAfter = (performance.now() - this.health.lostAt) / 1e3;
+    this.health.backAt = performance.now();
+    this.health.lostAt = 0;
+    this.root.classList.remove("frozen");
+  }
+
+  panelStates() {
+    const panel = this.blotterPanel, h = this.health, state = this.state;
+    if (!panel) return;
+    const back = performance.now() - h.backAt < 4 * SECOND;
+    if (h.lostAt) {
+      panel.setTag("RECONNECTING", "warn");
+      panel.setNote(["Connection lost " + duration(state.age) + " ago. Trying again by itself.", "Numbers are frozen. Nothing is lost."], "warn", ["Load again", () => location.reload()]);
+    } else if (back) {
+      panel.setTag("RECONNECTED", "ok");
+      panel.setNote([`Live again after ${num(h.backAfter, 2)} s.`, "Selection, sort and scroll are kept. This line leaves in 4 s."], "ok");
+    } else if (state.tone === "warn") {
+      panel.setTag(`${state.word} ${duration(state.age)}`, "warn");
+      const silent = state.word === "FEED SILENT";
+      panel.setNote([silent ? "No event from any source since " + clockText(h.now() - state.age * SECOND, "", true) + "." : "The numbers have not moved since " + clockText(h.now() - state.age * SECOND, "", true) + ".",
+        silent ? "Prices are held; ages run on." : "The live process is away; it starts again by itself."], "warn");
+    } else {
+      panel.setTag("", "");
+      panel.setNote(null);
+    }
+    this.blotterState();
+  }
+
+  blotterState() {
+    const feed = this.blotter?.feed;
+    if (!feed) return;
+    const all = this.instruments.size;
+    put(this.blotterPanel.note, feed.total < 0 ? "loading" : `${num(feed.total)} of ${num(all)} lines`);
+    const empty = feed.total === 0 && (this.filter.text !== "" || this.filter.classes.length > 0);
+    this.void.hidden = !empty;
+    if (!empty) return;
+    const names = this.filter.classes.map((id) => CLASS_NAMES[id]).join(", ");
+    put(this.void.firstChild, "No line has " + [this.filter.text && `“${this.filter.text}” in its symbol`, names && `class ${names}`].filter(Boolean).join(" and ") + ".");
+  }
+
+  // ---- what the trader asks for ---------------------------------------------------------------
+  key(e) {
+    const inside = e.composedPath()[0];
+    if (inside.matches?.("input, select, textarea") || e.ctrlKey || e.metaKey || e.altKey) return;
+    if (e.key === "/") { this.search?.focus(); this.search?.select(); e.preventDefault(); }
+    else if (e.key === "Escape") this.clearFilter();
+  }
+
+  feedNumber(feed) { return this.feeds.indexOf(feed); }
+
+  // One request in flight: while the server answers, only the newest wish is kept.
+  viewportChanged() {
+    if (!this.model || !this.blotter?.columns) return;
+    if (this.waiting && performance.now() - this.askedAt < 250) { this.viewportDue = true; clearTimeout(this.again); this.again = setTimeout(() => this.viewportChanged(), 250); return; }
+    const { first, count } = this.blotter.viewport(), key = first + ":" + count;
+    this.viewportDue = false;
+    if (key === this.sentViewport) return;
+    this.sentViewport = key;
+    this.waiting = true;
+    this.askedAt = performance.now();
+    this.control({ type: "viewport", feed: this.feedNumber(this.blotter.feed), first, count });
+  }
+
+  sendSort(again) {
+    const s = this.blotter?.sort;
+    if (again && !s) return;
+    this.control({ type: "sort", feed: this.feedNumber(this.blotter.feed), column: s ? s.column : null, descending: s ? s.descending : true });
+  }
+
+  sendFilter() { this.control({ type: "filter", feed: this.feedNumber(this.blotter.feed), classes: this.filter.classes, text: this.filter.text }); }
+
+  setFilter(change) {
+    this.filter = { ...this.filter, ...change };
+    this.allChip.setAttribute("aria-pressed", String(!this.filter.classes.length));
+    this.chips.forEach((chip, id) => chip.setAttribute("aria-pressed", String(this.filter.classes.includes(id))));
+    this.menu.value = this.filter.classes.length === 1 ? this.filter.classes[0] : "";
+    this.sendFilter();
+    this.blotter.cursor = 0;
+    this.blotter.scrollTo(0);
+    this.wake();
+  }
+
+  toggleClass(id) {
+    const has = this.filter.classes.includes(id);
+    this.setFilter({ classes: has ? this.filter.classes.filter((k) => k !== id) : [...this.filter.classes, id].sort((a, b) => a - b) });
+  }
+
+  clearFilter() {
+    if (this.search) this.search.value = "";
+    if (this.filter.text || this.filter.classes.length) this.setFilter({ text: "", classes: [] });
+  }
+
+  select(row) {
+    if (row === this.selected) return;
+    this.selected = row;
+    if (this.blotter) { this.blotter.selected = row; this.blotter.touch(-1); }
+    this.series?.clear(row);
+    this.chart?.touch();
+    this.control({ type: "select", row });
+    this.chartHead();
+    this.wake();
+  }
+}
+
+// What benches and tests may read; nothing here changes the desk.
+function inspect(desk) {
+  return {
+    get sequence() { return desk.sequence; },
+    get painted() { return desk.painted; },
+    get epoch() { return desk.epoch; },
+    get sent() { return desk.sent; },
+    get state() { return desk.state; },
+    rows: () => Array.from(desk.blotter.feed.rows),
+    top: () => desk.blotter.top,
+    lines: () => desk.blotter.lines,
+    columns: () => desk.blotter.columns.map((k) => k.name),
+    selected: () => desk.selected,
+    drain: () => desk.latency.drain(),
+    samples: () => desk.latency.drain(),
+    stats() {
+      const [p50, p99, p999] = desk.latency.quantiles([0.5, 0.99, 0.999]);
+      return { p50, p99, p999, total: desk.latency.total, lost: desk.latency.lost, worst_ms: desk.latency.worst_ms, rate: desk.rate, painted: desk.painted, hidden: document.hidden };
+    },
+    // {value, text, painted, x, y, w, h}: what the glass shows for a row that is in the viewport.
+    cell(row, column) {
+      const b = desk.blotter, slot = b.feed.slotOf(row), j = b.columns.findIndex((k) => k.name === column);
+      if (slot < 0) return null;
+      const at = b.feed.index(column), value = at < 0 ? null : b.feed.value[slot * b.feed.width + at];
+      const line = slot + b.feed.first - b.top;
+      if (j < 0 || line < 0 || line >= b.lines) return { value, text: null, painted: false };
+      const k = b.columns[j], box = b.surface.canvas.getBoundingClientRect();
+      return { value, text: b.texts[line * b.columns.length + j], painted: b.keys[line * b.columns.length + j] >= 0,
+        x: box.x + k.x, y: box.y + HEAD + line * ROW, w: k.w, h: ROW };
+    },
+    format: { num, signed, price, quantity, duration, thirtySeconds },
+    tokens: () => ({ ...T }),
+  };
+}
+
+let DESK = null;
+
+export async function render({ view, model, el: host }) {
+  if (!document.getElementById("tickglass-style")) {
+    document.head.append(el("style", { id: "tickglass-style" }, PAGE_STYLE));
+    const theme = new URLSearchParams(location.search).get("theme");
+    if (theme) document.documentElement.dataset.theme = theme;
+  }
+  const made = DESK || new Desk(JSON.parse(model.spec));
+  host.append(el("style", {}, DESK_STYLE), made.root);
+  if (!DESK) {
+    DESK = made;
+    await Promise.all(["400 12px Plex", "600 12px Plex", "italic 400 12px Plex"].map((f) => document.fonts.load(f)));
+    made.start();
+    window.tickglass = inspect(made);
+  }
+  made.bind(model, view.model.document);
+  made.tick();
+  made.wake();
+}

@@ -1,0 +1,109 @@
+"""Door: Panel. A desk is one page, and the page is one component.
+
+`Desk` turns blocks into the spec that the page and the session layer both read, and on page
+creation makes the component and hands its document to `app.session.attach`. It knows nothing of
+tables' contents, sockets or rates.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
+
+import panel
+import param
+
+from app.blocks import source
+from app.blocks.block import Block, Feeds, Strip
+
+
+class Session(Protocol):
+    """What a page needs of its session, see `app.session`."""
+
+    reference: str  # JSON: a list of instruments' fields, of which the page reads a few.
+
+    def control(self, message: dict[str, Any]) -> None:
+        """Take a rare message of the page: ready, viewport, sort, filter, select."""
+
+
+Attach = Callable[..., Session]
+
+
+@cache
+def component() -> type[panel.custom.JSComponent]:
+    """The class of the one component; made on first use because it reads the page's program."""
+
+    class TickglassDesk(panel.custom.JSComponent):
+        """A whole desk on one element. Numbers come by push, never by these parameters."""
+
+        spec = param.String(doc="Desk spec, JSON")
+        reference = param.String(doc="Instruments, JSON")
+
+        _esm = source.module()
+
+        session: Session | None = None
+
+        def _handle_msg(self, data: Any) -> None:
+            if self.session is not None and isinstance(data, dict):
+                self.session.control(data)
+
+    return TickglassDesk
+
+
+@dataclass(slots=True)
+class Desk:
+    """A page: blocks by place. `left`, `centre`, `right` are stacks, `foot` lies under centre."""
+
+    title: str
+    strip: Strip = field(default_factory=Strip)
+    left: Sequence[Block] = ()
+    centre: Sequence[Block] = ()
+    foot: Sequence[Block] = ()
+    right: Sequence[Block] = ()
+
+    def spec(self) -> dict[str, Any]:
+        """What travels: `feeds` numbered as on the wire, `panels` by place."""
+        places = {
+            "left": self.left,
+            "centre": self.centre,
+            "foot": self.foot,
+            "right": self.right,
+        }
+        feeds = Feeds()
+        # The grid of instruments is the first feed, so it has number 0 on every desk.
+        for block in (*self.centre, self.strip, *self.left, *self.foot, *self.right):
+            feeds.add(block)
+        panels = [
+            block.spec() | {"place": place} for place, blocks in places.items() for block in blocks
+        ]
+        return {
+            "title": self.title,
+            "strip": self.strip.spec(),
+            "feeds": feeds.spec(),
+            "panels": panels,
+        }
+
+    def view(self, attach: Attach | None = None) -> panel.viewable.Viewable:
+        """The component for the current document, attached to its session.
+
+        `attach(spec, document, send_control=...)` is `app.session.attach` unless a test gives
+        another; `send_control` takes a dict for the page.
+        """
+        spec = self.spec()
+        made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)
+        join = attach or import_module("app.session").attach
+        made.session = join(spec, panel.state.curdoc, send_control=made._send_msg)
+        made.reference = made.session.reference
+        return made
+
+    def servable(self, attach: Attach | None = None) -> None:
+        """Put the desk on the page that is being made."""
+        panel.config.raw_css.append(_FIRST_PAINT)
+        panel.config.disconnect_notification = ""
+        self.view(attach).servable(title=f"Tickglass · {self.title}")
+
+
+# Before the component is there the page is the panel colour, and Panel's own spinner stays away.
+_FIRST_PAINT = "html,body{background:#0e1217;overflow:hidden}#loader{display:none!important}"

@@ -1,0 +1,403 @@
+// Law: the one painter of every table. A sheet lays out columns, asks for its rows, and draws only
+// the cells whose description changed since they were drawn. Measured at 40 x 15 cells that all
+// change, without a GPU: a plain canvas and a `willReadFrequently` one; see bench/glass.
+
+const ROW = 20, HEAD = 20, PAD = 8, SCROLL = 8;
+
+class Sheet {
+  constructor(el, columns, options = {}) {
+    this.surface = new Surface(el);
+    this.all = columns;
+    this.options = options;
+    this.row = new RowView();
+    this.cell = new Cell();
+    this.total = options.total || null;
+    this.sort = null;
+    this.painted = -1; // Sequence of the push that was on the glass last.
+    this.skipHead = false;
+    this.reset();
+  }
+
+  // Subclasses say how many lines there are and fill `this.row` for line `i` of the screen.
+  count() { return 0; }
+  rowAt() { return null; }
+  valueOf() { return NaN; }
+  tick() { return false; }
+
+  reset() {
+    this.dirtyAll = true;
+    this.layoutVersion = -1;
+  }
+
+  layout() {
+    const s = this.surface, room = s.w - (this.options.scroll ? SCROLL : 0);
+    let columns = this.all.slice();
+    const wide = () => columns.reduce((sum, k) => sum + k.width, 0);
+    while (wide() > room && columns.some((k) => k.drop)) {
+      const worst = Math.max(...columns.map((k) => k.drop));
+      // Of equal rank, the one furthest to the right goes first.
+      let at = columns.length - 1;
+      while (columns[at].drop !== worst) at--;
+      columns.splice(at, 1);
+    }
+    const spare = Math.max(0, room - wide()), flex = columns.filter((k) => k.flex).length || 1;
+    let x = 0;
+    this.columns = columns.map((k) => {
+      const w = k.width + (k.flex ? Math.floor(spare / flex) : 0);
+      const placed = { ...k, x, w };
+      x += w;
+      return placed;
+    });
+    this.room = room;
+    this.foot = this.total ? ROW : 0;
+    this.lines = Math.max(0, Math.floor((s.h - HEAD - this.foot) / ROW));
+    const n = this.lines * this.columns.length;
+    this.keys = new Float64Array(n).fill(-1);
+    this.texts = new Array(n).fill("");
+    this.values = new Float64Array(n).fill(NaN);
+    this.ids = new Float64Array(this.lines).fill(-2);
+    this.dirty = new Uint8Array(this.lines).fill(1);
+    this.totals = "";
+    this.ink = new Ink(s);
+    this.hatch = hatchTile(s.c, T.line, s.k);
+    box(s.c, 0, 0, s.w, s.h, T.panel);
+    this.paintHead();
+  }
+
+  touch(line) {
+    if (line < 0) this.dirty?.fill(1);
+    else if (line < this.lines) this.dirty[line] = 1;
+  }
+
+  // Draws what is due; true when a flash still runs and another step is needed.
+  paint(now) {
+    if (this.surface.fit() || this.dirtyAll) {
+      this.dirtyAll = false;
+      this.layout();
+    }
+    let running = false;
+    for (let line = 0; line < this.lines; line++) {
+      if (!this.dirty[line]) continue;
+      this.dirty[line] = 0;
+      if (this.paintLine(line, now)) { running = true; this.dirty[line] = 2; }
+    }
+    if (this.total) this.paintTotal();
+    this.ink.flush();
+    if (this.options.scroll) this.paintScroll();
+    return running;
+  }
+
+  paintLine(line, now) {
+    const row = this.rowAt(line), y = HEAD + line * ROW;
+    if (!row) { this.paintBlank(line, y); return false; }
+    const n = this.columns.length;
+    if (this.ids[line] !== row.id) {
+      this.ids[line] = row.id;
+      this.keys.fill(-1, line * n, line * n + n);
+      this.values.fill(NaN, line * n, line * n + n);
+      this.ink.fill(T.lift, 0, y + ROW - 1, this.room, 1);
+    }
+    let running = false;
+    for (let j = 0; j < n; j++) if (this.paintCell(line, j, row, y, now)) running = true;
+    return running;
+  }
+
+  paintCell(line, j, row, y, now) {
+    const at = line * this.columns.length + j, column = this.columns[j], cell = this.cell.reset();
+    const v = this.valueOf(row, column);
+    const kept = this.keys[at] >= 0 && (v === this.values[at]) ? this.texts[at] : null;
+    column.say(cell, row, v, column, kept, this);
+    this.values[at] = v;
+    if (row.stale && column.format !== "moment" && !column.chip) { cell.color = TEXT3; if (cell.font === VALUE) cell.font = ITALIC; }
+    if (row.halted && !column.chip && cell.color === TEXT) cell.color = TEXT2;
+    const running = this.tick(cell, row, column, now);
+    if (row.selected) cell.marks |= M_SELECTED;
+    if (row.halted) cell.marks |= M_HATCH;
+    if (this.focusLine === line && this.focusColumn === j && this.focused) cell.marks |= M_FOCUS;
+    const key = cell.key();
+    if (key === this.keys[at] && cell.text === this.texts[at]) return running;
+    this.keys[at] = key;
+    this.texts[at] = cell.text;
+    this.drawCell(cell, column, column.x, y, column.w, row);
+    return running;
+  }
+
+  drawCell(cell, column, x, y, w, row) {
+    const ink = this.ink, base = y + 14, h = ROW - 1;
+    ink.ground(cell.marks & M_SELECTED ? T.select : T.panel, x, y, w, h);
+    if (cell.marks & M_HATCH) ink.fill(this.hatch, x, y, w, h);
+    if (cell.flash) {
+      const side = cell.flash < 5 ? "up" : "down", step = (cell.flash - 1) % 4;
+      ink.fill(T[side + "-flash" + (cell.marks & M_SELECTED ? "-select" : "") + step], x + 1, y, w - 2, h);
+    }
+    if (cell.marks & M_SELECTED && x === 0) ink.fill(T.focus, 0, y, 2, ROW);
+    if (cell.bar) cell.bar(ink, x, y, w);
+    else if (cell.text) this.drawText(cell, column, x, base, w);
+    if (cell.marks & ~(M_SELECTED | M_HATCH)) drawMarks(ink, cell, column, x, y, w);
+  }
+
+  drawText(cell, column, x, base, w) {
+    const ink = this.ink, color = T[COLORS[cell.color]], s = cell.text;
+    if (column.align === "point") {
+      const point = pointOf(s);
+      const left = x + w - column.frac - width(cell.font, point < 0 ? s : s.slice(0, point));
+      if (cell.tail) {
+        ink.text(cell.font, color, s.slice(0, -1), left, base);
+        ink.text(cell.font, T.text3, s.slice(-1), left + width(cell.font, s.slice(0, -1)), base);
+      } else ink.text(cell.font, color, s, left, base);
+    } else if (column.align === "left") {
+      const room = w - column.dx - (cell.marks & (M_HALT | M_AUCTION | M_CLOSED) ? 42 : cell.marks & M_GAP ? 16 : 4);
+      ink.text(cell.font, color, cut(cell.font, s, room), x + column.dx, base);
+    } else if (column.align === "center") ink.text(cell.font, color, s, x + (w - width(cell.font, s)) / 2, base - (column.chip ? 1 : 0));
+    else ink.text(cell.font, color, s, x + w - PAD - width(cell.font, s), base);
+  }
+
+  // A line that has no row: beyond the end, or not here yet (a still bar, no shimmer).
+  paintBlank(line, y) {
+    const waiting = this.waiting?.(line) ? -3 : -4;
+    if (this.ids[line] === waiting) return;
+    this.ids[line] = waiting;
+    this.keys.fill(-1, line * this.columns.length, (line + 1) * this.columns.length);
+    this.ink.ground(T.panel, 0, y, this.room, ROW);
+    if (waiting === -4) return;
+    this.ink.fill(T.lift, 0, y + ROW - 1, this.room, 1);
+    for (const k of this.columns) {
+      if (k.align === "left") this.ink.fill(T.lift, k.x + k.dx, y + 7, 50 + ((line * 37) % 40), 6);
+      else if (k.w > 50) this.ink.fill(T.lift, k.x + k.w - PAD - 40, y + 7, 40, 6);
+    }
+  }
+
+  paintHead() {
+    const c = this.surface.c;
+    box(c, 0, 0, this.surface.w, HEAD, T.panel);
+    box(c, 0, HEAD - 1, this.surface.w, 1, T.line);
+    for (const k of this.columns) {
+      if (!k.head) continue;
+      const sorted = this.sort && this.sort.column === k.name;
+      const w = width(SMALL, k.head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, k.frac - 17) : PAD);
+      const x = k.align === "left" ? k.x + k.dx : k.align === "center" ? k.x + (k.w - w) / 2 : right - w;
+      label(c, SMALL, k.head, x, 14, sorted ? T.text : T.text3);
+      if (sorted) arrow(c, k.align === "left" ? x + w + 8 : x - 7, 10, !this.sort.descending, T.text);
+    }
+  }
+
+  paintTotal() {
+    const values = this.columns.map((k) => this.total(k)), key = values.map((v) => (v ? v.text + v.color : "")).join("|");
+    if (key === this.totals) return;
+    this.totals = key;
+    const c = this.surface.c, y = this.surface.h - ROW;
+    box(c, 0, y, this.surface.w, ROW, T.lift);
+    box(c, 0, y, this.surface.w, 1, T.edge);
+    this.columns.forEach((k, j) => {
+      const v = values[j];
+      if (!v || !v.text) return;
+      if (k.align === "left") label(c, BOLD, v.text, k.x + (v.dx ?? k.dx), y + 14, T[v.color || "text"]);
+      else label(c, BOLD, v.text, k.x + k.w - PAD, y + 14, T[v.color || "text"], "right");
+    });
+  }
+
+  paintScroll() {}
+}
+
+const pointOf = (s) => {
+  for (let i = 0; i < s.length; i++) { const code = s.charCodeAt(i); if (code === 46 || (code === 45 && i)) return i; }
+  return -1;
+};
+
+function drawMarks(ink, cell, column, x, y, w) {
+  const m = cell.marks, mid = y + 10;
+  if (m & (M_RISE | M_FALL)) ink.triangle(T[COLORS[cell.color]], x + 8, mid, (m & M_RISE) !== 0);
+  if (m & M_BUSY_UP) ink.fill(T.up, x + 3, y + 5, 3, 3);
+  if (m & M_BUSY_DOWN) ink.fill(T.down, x + 3, y + 11, 3, 3);
+  if (m & M_STEP_UP) ink.fill(T.up, x + 2, y + 17, w - 4, 1);
+  if (m & M_STEP_DOWN) ink.fill(T.down, x + 2, y + 17, w - 4, 1);
+  if (column.chip) ink.after((c) => frame(c, x + 4, y + 3, w - 8, 14, T.edge));
+  if (m & (M_FRESH | M_AGEING | M_STALE)) {
+    ink.after((c) => (m & M_FRESH ? dot(c, x + w - PAD - 3, mid, 3, T.ok)
+      : m & M_AGEING ? dot(c, x + 9, mid, 1.5, T.text3) : dot(c, x + 9, mid, 3, T.warn, true)));
+  }
+  if (m & (M_CROSSED | M_ABSENT)) {
+    const color = m & M_CROSSED ? T.warn : T.text3;
+    ink.after((c) => line(c, [[x + 12, y + 16.5], [x + w - 6, y + 16.5]], color, 1, [2, 2]));
+  }
+  if (m & M_CROSS) ink.after((c) => crossMark(c, x + 6, mid, T.warn));
+  if (m & M_CORRECTED) {
+    ink.after((c) => {
+      c.beginPath(); c.moveTo(x + w - 8, y + 1); c.lineTo(x + w - 2, y + 1); c.lineTo(x + w - 2, y + 7); c.closePath();
+      c.fillStyle = T.vwap; c.fill();
+    });
+  }
+  const tag = m & M_HALT ? "HALT" : m & M_AUCTION ? "AUCT" : m & M_CLOSED ? "SHUT" : "";
+  if (tag) {
+    const left = x + w - 38;
+    ink.after((c) => {
+      if (m & M_HALT) { box(c, left, y + 3, 34, 14, T.crit); label(c, CHIP_BOLD, tag, left + 17, y + 13, T["on-solid"], "center"); }
+      else { frame(c, left, y + 3, 34, 14, T.edge); label(c, CHIP, tag, left + 17, y + 13, T.text2, "center"); }
+    });
+  }
+  if (m & M_GAP) ink.after((c) => warnMark(c, x + (tag ? 12 : w - 9), mid, T.warn));
+  if (m & M_FOCUS) {
+    ink.after((c) => { c.strokeStyle = T.focus; c.lineWidth = 2; c.strokeRect(x + 1, y + 1, w - 2, ROW - 3); });
+  }
+}
+
+// A column of the spec as the painter uses it.
+function placed(spec) {
+  const point = spec.format === "price";
+  return { ...spec, align: point ? "point" : "right", frac: point ? 42 : 0, dx: PAD, say: FORMATS[spec.format] || FORMATS.count };
+}
+
+// ---- the blotter: a window on a view that the server keeps -----------------------------------
+class Blotter extends Sheet {
+  constructor(el, spec, feed, desk) {
+    const symbol = { name: "symbol", head: "Symbol", width: 132, flex: true, align: "left", dx: 16, say: NAMED.symbol, drop: 0 };
+    const chip = { name: "class", head: "Class", width: 44, align: "center", chip: true, say: NAMED.class, drop: 4 };
+    super(el, [symbol, chip, ...spec.columns.map(placed)], { scroll: true, total: (k) => this.totalOf(k) });
+    [this.feed, this.desk] = [feed, desk];
+    for (const k of this.all) k.at = feed.index(k.name);
+    [this.at_state, this.at_moment] = [feed.index("state"), feed.index("ts_event")];
+    [this.top, this.selected, this.focusColumn, this.cursor, this.focused] = [0, -1, 2, 0, false];
+    feed.listeners.push((i) => this.told(i));
+  }
+
+  told(i) {
+    if (i < 0) return this.touch(-1);
+    const line = Math.floor(i / this.feed.width) + this.feed.first - this.top;
+    if (line >= 0) this.touch(line);
+  }
+
+  count() { return Math.max(0, this.feed.total); }
+  waiting(line) { return this.feed.total < 0 || this.top + line < this.feed.total; }
+  slotAt(line) {
+    const slot = this.top + line - this.feed.first;
+    return slot >= 0 && slot < this.feed.rows.length ? slot : -1;
+  }
+
+  rowAt(line) {
+    const slot = this.slotAt(line);
+    if (slot < 0) return null;
+    const f = this.feed, id = f.rows[slot], from = slot * f.width;
+    const moment = f.value[from + this.at_moment];
+    const age = moment === moment ? (this.desk.health.now() - moment) / 1e3 : NaN;
+    return this.row.fill(id, slot, this.desk.instruments.get(id), f.value[from + this.at_state], age, id === this.selected);
+  }
+
+  valueOf(row, column) { return column.at < 0 ? 0 : this.feed.value[row.slot * this.feed.width + column.at]; }
+
+  tick(cell, row, column, now) {
+    const ref = row.instrument;
+    if (column.format === "price" && ref && ref.price_format === 3 && cell.text) cell.tail = "1";
+    if (!column.flash || row.stale) return false;
+    const running = tickMarks(cell, this.feed, row.slot * this.feed.width + column.at, now);
+    if (cell.flash) cell.tail = "";
+    return running;
+  }
+
+  get focusLine() { return this.cursor - this.top; }
+
+  totalOf(k) {
+    if (k.name === "symbol") return { text: "Total, " + num(this.count()) + (this.count() === 1 ? " line" : " lines"), dx: PAD };
+    // A text search picks lines inside classes, of which the page knows no sums.
+    const sum = this.desk.filter.text ? NaN : this.desk.classSum(k.name === "exposure" ? "net" : k.name);
+    if (k.name === "exposure") return { text: signed(sum / 1e6, 1), color: "text" };
+    if (k.name === "pnl") return { text: signed(sum / 1e3), color: sum > 0 ? "up" : sum < 0 ? "down" : "zero" };
+    return null;
+  }
+
+  // Two lines more on each side, so that a small scroll shows no blank.
+  viewport() {
+    const first = Math.max(0, this.top - 2);
+    return { first, count: this.lines + (this.top - first) + 2 };
+  }
+
+  scrollTo(top) {
+    const most = Math.max(0, this.count() - this.lines);
+    const next = Math.max(0, Math.min(most, Math.round(top)));
+    if (next === this.top) return;
+    this.top = next;
+    this.touch(-1);
+    this.desk.viewportChanged();
+  }
+
+  thumb() {
+    const h = this.surface.h - HEAD - this.foot - 4, n = this.count();
+    if (n <= this.lines || !n) return null;
+    const size = Math.max(24, (h * this.lines) / n);
+    return { y: HEAD + 2 + ((h - size) * this.top) / (n - this.lines), size, h };
+  }
+
+  paintScroll() {
+    const t = this.thumb(), key = t ? Math.round(t.y) + ":" + Math.round(t.size) : "";
+    if (key === this.scrollKey && !this.headDue) return;
+    this.scrollKey = key;
+    this.headDue = false;
+    const s = this.surface;
+    box(s.c, this.room, HEAD, SCROLL, s.h - HEAD - this.foot, T.panel);
+    if (t) box(s.c, this.room + 3, Math.round(t.y), 3, Math.round(t.size), T.edge);
+  }
+
+  layout() { super.layout(); this.scrollKey = null; this.desk.viewportChanged(); }
+}
+
+// ---- short tables: names, one bar, some figures, a pinned total -------------------------------
+class Bars extends Sheet {
+  constructor(el, spec, feed) {
+    const name = { name: "name", head: spec.head, width: 100, flex: true, align: "left", dx: PAD, drop: 0,
+      say: (cell, row) => { cell.text = spec.names[row.id] || "Book " + row.id; cell.color = TEXT2; } };
+    const bar = { name: "bar", head: spec.bar === "exposure" ? "Short | long" : "", width: spec.bar === "exposure" ? 92 : 72, align: "center", drop: 0, dx: 0,
+      say: (cell, row) => this.sayBar(cell, row) };
+    super(el, [name, bar, ...spec.columns.map(placed)], { total: (k) => this.totalOf(k) });
+    [this.feed, this.spec, this.scale] = [feed, spec, 0];
+    for (const k of this.all) k.at = feed.index(k.name);
+    feed.listeners.push((i) => (i < 0 ? this.touch(-1) : this.touch(Math.floor(i / feed.width))));
+  }
+
+  count() { return this.spec.names.length; }
+
+  rowAt(line) {
+    if (line >= this.count()) return null;
+    const slot = this.feed.total < 0 ? -1 : this.feed.slotOf(line);
+    return this.row.fill(line, slot, null, 0, NaN, false);
+  }
+
+  valueOf(row, column) { return this.at(row.slot, column.at); }
+  at(slot, j) { return slot < 0 || j < 0 ? NaN : this.feed.value[slot * this.feed.width + j]; }
+
+  paint(now) {
+    // The scale moves in steps of 1, 2, 5, so that bars do not tremble with the largest one.
+    const names = this.spec.bar === "exposure" ? ["long", "short"] : [this.spec.bar];
+    let most = 0;
+    for (const name of names) for (let slot = 0, j = this.feed.index(name); slot < this.feed.rows.length; slot++) most = Math.max(most, Math.abs(this.at(slot, j)) || 0);
+    if (most > this.scale || most < this.scale / 4) {
+      const power = 10 ** Math.floor(Math.log10(most || 1));
+      this.scale = [1, 2, 5, 10].find((k) => k * power >= most) * power;
+      this.touch(-1);
+    }
+    return super.paint(now);
+  }
+
+  sayBar(cell, row) {
+    const f = this.feed, zero = 0.5, k = 1 / (this.scale || 1);
+    const of = (name) => this.at(row.slot, f.index(name)) * k;
+    const w = this.columns.find((c) => c.name === "bar").w, half = w / 2 - 4;
+    const px = (v) => (v === v ? Math.round(v * half) : 0);
+    const parts = this.spec.bar === "exposure" ? [px(of("long")), px(of("short")), px(of("net"))] : [px(of(this.spec.bar))];
+    // The lengths are the text, so that a bar is drawn again only when a pixel moves.
+    cell.text = parts.join();
+    cell.bar = (ink, x, y) => {
+      const z = x + Math.round(w * zero);
+      parts.slice(0, 2).forEach((p) => p && ink.fill(p > 0 ? T["up-fill"] : T["down-fill"], p > 0 ? z : z + p, y + 6, Math.abs(p), 8));
+      ink.fill(T.edge, z, y, 1, ROW);
+      if (parts.length > 2) ink.fill(T.text, z + parts[2] - 1, y + 3, 2, 13);
+    };
+  }
+
+  totalOf(k) {
+    if (k.name === "name") return { text: "Total" };
+    if (k.at < 0) return null;
+    const sum = this.feed.sum(k.name);
+    if (k.format === "money_k") return { text: signed(sum / 1e3), color: sum > 0 ? "up" : sum < 0 ? "down" : "zero" };
+    if (k.format === "money_m") return { text: k.signed ? signed(sum / 1e6) : num(sum / 1e6), color: k.name === "net" ? (sum > 0 ? "up" : "down") : "text" };
+    return { text: num(sum) };
+  }
+}

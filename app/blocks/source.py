@@ -1,0 +1,43 @@
+"""Rule: the page's program, styles and fonts become one ES module that asks no other host.
+
+The files are read in the order of `SCRIPTS`, each under its own law, and joined once, when the
+first page is made. Fonts travel as base64 inside the style sheet, so that a desk needs no route
+but Panel's own.
+"""
+
+import base64
+import json
+from functools import cache
+from pathlib import Path
+
+ROOM = Path(__file__).parent
+SCRIPTS = (
+    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "grid.js"),
+    *("input.js", "chart.js", "panel.js", "strip.js", "desk.js"),
+)
+FONTS = (
+    ("ibm-plex-sans-latin-400-normal.woff2", 400, "normal"),
+    ("ibm-plex-sans-latin-400-italic.woff2", 400, "italic"),
+    ("ibm-plex-sans-latin-600-normal.woff2", 600, "normal"),
+)
+
+
+def font_faces() -> str:
+    """The three cuts of IBM Plex Sans as @font-face rules with their bytes inside."""
+    rules = []
+    for name, weight, style in FONTS:
+        data = base64.b64encode((ROOM / "fonts" / name).read_bytes()).decode()
+        rules.append(
+            f'@font-face{{font-family:"Plex";font-weight:{weight};font-style:{style};'
+            f'src:url(data:font/woff2;base64,{data}) format("woff2")}}'
+        )
+    return "".join(rules)
+
+
+@cache
+def module() -> str:
+    """The whole ES module as text."""
+    page = font_faces() + (ROOM / "tokens.css").read_text()
+    desk = (ROOM / "desk.css").read_text()
+    head = f"const PAGE_STYLE = {json.dumps(page)};\nconst DESK_STYLE = {json.dumps(desk)};\n"
+    return head + "\n".join((ROOM / name).read_text() for name in SCRIPTS)

@@ -1,0 +1,150 @@
+// Law: what the page knows. Values of each feed by slot, which rows the slots show, how often each
+// cell changes, and what the server last said of itself. It draws nothing and asks nobody.
+
+const FLASH_MS = 400, FLASH_GAP_MS = 250, BUSY_MS = 250, STALE_S = 10;
+const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128;
+
+class GridFeed {
+  constructor(spec) {
+    this.columns = spec.columns;
+    this.width = spec.columns.length;
+    this.table = spec.table;
+    this.total = -1; // Unknown until the first ROWS.
+    this.first = 0;
+    this.rows = new Uint32Array(0);
+    this.listeners = [];
+    this.grow(64);
+  }
+
+  grow(slots) {
+    const n = slots * this.width, old = this.value;
+    this.slots = slots;
+    const wide = (Kind, fill) => new Kind(n).fill(fill);
+    this.value = wide(Float64Array, NaN);
+    this.changed = wide(Float64Array, -1e9); // ms of the last change
+    this.every = wide(Float32Array, 2000); // smoothed ms between changes
+    this.flashed = wide(Float64Array, -1e9); // ms when the flash began
+    this.direction = wide(Int8Array, 0);
+    if (old) this.value.set(old);
+  }
+
+  index(name) { return this.columns.indexOf(name); }
+  slotOf(row) { return this.rows.indexOf(row); }
+
+  // A slot that shows another row starts anew: no flash tells of a change that was none.
+  setRows({ total, first, row }) {
+    const order = Uint32Array.from(row);
+    if (order.length > this.slots) this.grow(order.length + 32);
+    for (let slot = 0; slot < order.length; slot++) {
+      if (slot < this.rows.length && this.rows[slot] === order[slot]) continue;
+      const from = slot * this.width, to = from + this.width;
+      this.value.fill(NaN, from, to);
+      this.changed.fill(-1e9, from, to);
+      this.every.fill(2000, from, to);
+      this.flashed.fill(-1e9, from, to);
+      this.direction.fill(0, from, to);
+    }
+    [this.total, this.first, this.rows] = [total, first, order];
+    for (const tell of this.listeners) tell(-1);
+  }
+
+  setCells({ value, cell }, now) {
+    for (let k = 0; k < cell.length; k++) {
+      const i = cell[k], v = value[k], old = this.value[i];
+      if (i >= this.value.length) { this.grow(Math.ceil((i + 1) / this.width) + 32); }
+      if (v === old || (v !== v && old !== old)) continue;
+      this.value[i] = v;
+      if (old === old) {
+        const gap = Math.min(2000, now - this.changed[i]);
+        this.every[i] += (gap - this.every[i]) * 0.25;
+        this.direction[i] = v > old ? 1 : v < old ? -1 : 0;
+        if (this.every[i] >= BUSY_MS && now - this.flashed[i] >= FLASH_GAP_MS) this.flashed[i] = now;
+      }
+      this.changed[i] = now;
+      for (const tell of this.listeners) tell(i);
+    }
+  }
+
+  // A cell that changes over four times a second does not flash; a dot says that it is busy.
+  busy(i, now) { return this.every[i] < BUSY_MS && now - this.changed[i] < 1000; }
+
+  sum(name, keep) {
+    const j = this.index(name);
+    let sum = 0, any = false;
+    for (let slot = 0; slot < this.rows.length; slot++) {
+      const v = this.value[slot * this.width + j];
+      if (v === v && (!keep || keep(this.rows[slot]))) { sum += v; any = true; }
+    }
+    return any ? sum : NaN;
+  }
+}
+
+class SeriesFeed {
+  constructor() { this.clear(-1); this.version = 0; }
+
+  clear(row) {
+    this.row = row;
+    this.t_ms = []; this.last = []; this.vwap = []; this.volume = [];
+  }
+
+  set({ row, append, t_ms, last, vwap, volume }) {
+    if (!append || row !== this.row) this.clear(row);
+    for (let i = 0; i < t_ms.length; i++) {
+      const n = this.t_ms.length;
+      const at = n && this.t_ms[n - 1] === t_ms[i] ? n - 1 : n;
+      this.t_ms[at] = t_ms[i]; this.last[at] = last[i]; this.vwap[at] = vwap[i]; this.volume[at] = volume[i];
+    }
+    this.version += 1;
+  }
+}
+
+// Instruments by row id. JSON is a list of objects, or {fields, rows} which is a third of the size.
+class Instruments {
+  constructor(json) {
+    this.by = new Map();
+    const data = json ? JSON.parse(json) : [];
+    const rows = Array.isArray(data) ? data : data.rows.map((row) => Object.fromEntries(data.fields.map((f, i) => [f, row[i]])));
+    for (const row of rows) this.by.set(row.id, row);
+  }
+  get size() { return this.by.size; }
+  get(id) { return this.by.get(id); }
+}
+
+// What the server says about once a second, and what can be known between: ages run on.
+class Health {
+  constructor() {
+    this.status = null;
+    this.at = -1e12; // ms on the page's clock when the last STATUS came
+    this.cellsAt = -1e12;
+    this.lostAt = 0;
+    this.shift_ms = 0;
+    this.attempts = 0;
+    this.backAt = -1e12;
+    this.backAfter = 0;
+  }
+
+  set(status) {
+    this.status = status;
+    this.at = performance.now();
+    // Only a clock that is truly another (a replay, another machine) moves the ages.
+    const shift = status.now_ms - Date.now();
+    this.shift_ms = Math.abs(shift) > 250 ? shift : 0;
+  }
+
+  now() { return Date.now() + this.shift_ms; }
+
+  // {word, tone, age}: what the LIVE tag says. Cells prove life within a second, STATUS within 1.3 s.
+  state() {
+    const now = performance.now();
+    if (this.lostAt) return { word: "RECONNECTING", tone: "warn", age: (now - this.lostAt) / 1e3 };
+    if (!this.status) return { word: "CONNECTING", tone: "mute", age: NaN };
+    const since = (now - this.at) / 1e3;
+    const live = Math.min((now - this.cellsAt) / 1e3, (this.status.live_age_s || 0) + Math.max(0, since - 0.3));
+    const told = (this.status.live_age_s || 0) + since;
+    if (this.status.state === "down" || this.status.state === "stale" || live > 1)
+      return { word: this.status.state === "down" ? "DOWN" : "STALE", tone: "warn", age: this.status.state === "live" ? live : told };
+    const feed = this.status.feed_age_s;
+    if (feed > 1) return { word: "FEED SILENT", tone: "warn", age: feed + since };
+    return { word: "LIVE", tone: "ok", age: live };
+  }
+}

@@ -1,0 +1,95 @@
+// Law: the two bars above the panels. Desk and clocks and the LIVE tag; headline figures and the
+// health of the feed. They are text in the page, written only where it differs.
+
+const PLACES = [["NY", "America/New_York", 9.5, 16], ["LDN", "Europe/London", 8, 16.5], ["TYO", "Asia/Tokyo", 9, 15.5]];
+
+class TopBar {
+  constructor(title, desk) {
+    this.desk = desk;
+    this.live = { dot: el("b"), word: el("strong"), age: el("span"), date: el("span", { class: "wide" }) };
+    this.tag = el("div", { class: "live", role: "status", "aria-live": "polite" }, this.live.dot, this.live.word, this.live.age, this.live.date);
+    this.clocks = PLACES.map(([name, zone, open, shut]) => {
+      const time = el("b"), mark = el("u");
+      return { zone, open, shut, time, root: el("div", { class: "clock" }, mark, el("span", { class: "k" }, name), time) };
+    });
+    this.root = el("nav", { class: "bar", "aria-label": "Desk" },
+      el("div", { class: "brand" }, el("i"), "Tickglass"),
+      el("div", { class: "tabs", role: "tablist" }, el("button", { role: "tab", "aria-selected": "true" }, title)),
+      el("div", { class: "gap" }), this.tag, ...this.clocks.map((k) => k.root));
+  }
+
+  update() {
+    const state = this.desk.health.state(), now = this.desk.health.now();
+    const old = state.word !== "LIVE";
+    put(this.live.word, old && state.age === state.age ? `${state.word} ${duration(state.age)}` : state.word);
+    put(this.live.age, old ? "" : num(Math.max(0, state.age), 1) + " s");
+    put(this.live.date, dateText(now) + " " + clockText(now, "", true));
+    tone(this.tag, "live " + state.tone);
+    for (const k of this.clocks) {
+      const s = clockText(now, k.zone, false), hour = +s.slice(0, 2) + s.slice(3) / 60;
+      const day = new Date(new Date(now).toLocaleString("en-US", { timeZone: k.zone })).getDay();
+      put(k.time, s);
+      tone(k.root, "clock" + (day % 6 && hour >= k.open && hour < k.shut ? "" : " shut"));
+    }
+    return state;
+  }
+}
+
+const FIGURES = {
+  pnl: ["Day P&L", (v) => signed(v / 1e6, 2) + " M", true],
+  gross: ["Gross", (v) => num(v / 1e6, 0) + " M", false],
+  net: ["Net", (v) => signed(v / 1e6, 0) + " M", false],
+  long: ["Long", (v) => num(v / 1e6, 0) + " M", false],
+  short: ["Short", (v) => num(v / 1e6, 0) + " M", false],
+};
+const PULSE_MAX = 72; // One value a second, one a pixel.
+
+class HeadStrip {
+  constructor(spec, desk) {
+    this.desk = desk;
+    this.figures = spec.figures.map((name) => ({ name, value: el("b"), rule: FIGURES[name] }));
+    const fact = (before, after, wide) => {
+      const value = el("b"), root = el("span", wide ? { class: "wide" } : {}, before, value, after);
+      return { value, root };
+    };
+    this.health = {
+      rate: fact("", " ev/s"), behind: fact("behind ", ""), recorded: fact("recorded ", "", true), gaps: fact("gaps ", ""),
+      p50: fact("glass p50 ", ""), p99: fact("/ p99 ", " ms"),
+    };
+    this.pulseBox = el("div", { class: "pulse wide", "aria-hidden": "true" });
+    this.root = el("section", { class: "bar", "aria-label": "Headline and health" },
+      ...this.figures.map((f) => el("div", { class: "fig" }, el("span", { class: "k" }, f.rule[0]), f.value)), el("div", { class: "gap" }),
+      el("div", { class: "health" }, ...Object.values(this.health).map((h) => h.root), this.pulseBox));
+    this.pulse = [];
+  }
+
+  figuresUpdate() {
+    for (const f of this.figures) {
+      const v = this.desk.classSum(f.name);
+      put(f.value, v === v ? f.rule[1](v) : "");
+      tone(f.value, f.rule[2] ? (v > 0 ? "up" : v < 0 ? "down" : "") : "");
+    }
+  }
+
+  healthUpdate() {
+    const s = this.desk.health.status, h = this.health, [p50, p99] = this.desk.latency.quantiles([0.5, 0.99]);
+    if (s) {
+      put(h.rate.value, num(s.events_per_s));
+      put(h.behind.value, num(s.behind_s, 2) + " s");
+      tone(h.behind.value, s.behind_s > 1 ? "warn" : "");
+      put(h.recorded.value, brief(s.recorded_rows));
+      put(h.gaps.value, num(s.gaps));
+      tone(h.gaps.value, s.gaps > 0 ? "warn" : "");
+    }
+    put(h.p50.value, p50 === p50 ? num(p50) : "");
+    put(h.p99.value, p99 === p99 ? num(p99) : "");
+    tone(h.p99.value, p99 > 50 ? "warn" : "");
+    if (p99 === p99) this.pulse.push(p99);
+    if (this.pulse.length > PULSE_MAX) this.pulse.shift();
+    this.surface ||= new Surface(this.pulseBox);
+    this.surface.fit();
+    const { c, w, h: high } = this.surface;
+    box(c, 0, 0, w, high, T.panel);
+    spark(c, 1, 3, w - 2, high - 6, this.pulse, T.text2);
+  }
+}

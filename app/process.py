@@ -1,0 +1,91 @@
+"""Loop: runs one loop as a process of its own, until a signal or the end of its parent.
+
+A loop has `step() -> int` and may have `close()`. A signal only sets a flag, so a step is always
+finished. What a loop does wrong ends the process with one JSON line that says where.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+IDLE_SECONDS = 0.001  # Sleep after a step that found nothing, where the loop does not wait itself.
+
+
+class Loop(Protocol):
+    """What is run here."""
+
+    def step(self) -> int:
+        """One round; the work done, 0 if there was none."""
+
+
+class Stop:
+    """Set by SIGTERM and SIGINT, or by hand."""
+
+    def __init__(self) -> None:
+        """Not set."""
+        self.set = False
+
+    def listen(self) -> "Stop":
+        """Let the two signals set it, in place of what they did before."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+        return self
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self.set = True
+
+
+def end_with(parent: int) -> None:
+    """Be killed when process `parent` ends, however it ends; 0: never. Linux keeps this over exec.
+
+    The signal is SIGKILL: a parent that was killed can no longer wait for a graceful end.
+    """
+    if not parent or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # It ended before we asked.
+        os._exit(1)
+
+
+def run(
+    make: Callable[[], Loop], stop: Stop | None = None, idle_seconds: float = IDLE_SECONDS
+) -> int:
+    """Make a loop and step it until told to stop; the process's exit code.
+
+    `idle_seconds` 0 is for loops that wait in their own step.
+    """
+    stop = stop or Stop().listen()
+    loop = None
+    try:
+        loop = make()
+        while not stop.set:
+            if not loop.step() and idle_seconds:
+                time.sleep(idle_seconds)
+    except Exception as error:  # The policy: what we do wrong ends the process, and is said.
+        say("ended", error=str(error), kind=type(error).__name__, trace=traceback.format_exc())
+        return 1
+    finally:
+        close = getattr(loop, "close", None)
+        if close:
+            close()
+    return 0
+
+
+def say(event: str, **fields: object) -> None:
+    """One JSON line on standard error, which is the process's log."""
+    import structlog
+
+    structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+    ).error(event, **fields)

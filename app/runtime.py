@@ -1,0 +1,136 @@
+"""Key: a web process. Opens the doors, hands them to the hub, and serves the layouts.
+
+The hub (mirror, views, sessions) starts once a process, in the server's own event loop: at once
+under `./tickglass web`, with the first page under a plain `panel serve layouts/overview.py`.
+"""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import panel
+from tornado.ioloop import IOLoop
+from tornado.web import RedirectHandler
+
+from app import settings as settings_room
+from app.blocks.transport import connect, hear_acks
+from app.mirror import Mirror
+from app.session import Hub, Session
+from app.settings import ROOT, Settings
+from compute.bus import AsyncBus
+
+DAY_SECONDS = 24 * 3600  # A page that was opened before the market may reconnect until its close.
+KEEP_ALIVE_MS = 1_000  # So that a proxy notices a hung server in seconds.
+UNUSED_SESSION_MS = 20_000
+REFERENCE_SECONDS = 2.0
+
+
+class Runtime:
+    """What this process has made so far."""
+
+    hub: Hub | None = None
+
+
+def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
+    """The hub of this process, made on first use; call in the loop's own thread or with it idle."""
+    if Runtime.hub is None:
+        if not settings.redis:
+            raise settings_room.SettingsError(
+                "No Redis address is known. Start ./tickglass up, or give TICKGLASS_REDIS."
+            )
+        hear_acks()
+        hub = Hub(Mirror(AsyncBus(settings.redis)), loop, role=f"web.{settings.port}")
+        hub.load_history = _history(settings)
+        Runtime.hub = hub
+        loop.call_soon_threadsafe(hub.start)
+    return Runtime.hub
+
+
+def attach(spec: dict[str, Any], document: Any, send_control: Any = None) -> Session:
+    """The session of a page that is being made, possibly in another thread than the loop's."""
+    loop = _loop_of(document)
+    hub = Runtime.hub or start_hub(settings_room.load(), loop)
+    _wait_for_reference(hub)
+    found: list[Session] = []
+    session = hub.attach(spec, lambda: connect(document, found[0]))
+    found.append(session)
+    document.on_session_destroyed(lambda _context: session.close())
+    return session
+
+
+def _wait_for_reference(hub: Hub) -> None:
+    """Let the first page of a process wait a moment: without reference rows it has no names."""
+    if threading.get_ident() == hub.thread:
+        return  # In the loop itself there is nothing to wait for.
+    deadline = time.monotonic() + REFERENCE_SECONDS
+    while not len(hub.mirror.reference) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _loop_of(document: Any) -> asyncio.AbstractEventLoop:
+    context = document.session_context.server_context.application_context
+    loop: asyncio.AbstractEventLoop = context.io_loop.asyncio_loop
+    return loop
+
+
+def _history(settings: Settings) -> Callable[[int], Any] | None:
+    """Reads a chart's past from the record, in a worker thread; None where there is no record."""
+    if not settings.clickhouse:
+        return None
+    from compute.archive import Archive
+
+    archive: list[Archive] = []
+
+    def load(row: int) -> Any:
+        if not archive:
+            archive.append(Archive(settings.clickhouse, settings.database))
+        return archive[0].series(row)
+
+    return load
+
+
+def layouts() -> dict[str, str]:
+    """Path on the server -> file of every desk."""
+    return {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))}
+
+
+def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
+    """Serve every layout on settings.port of loopback until SIGTERM or SIGINT."""
+    panel.config.reconnect = True
+    origins = [f"{host}:{settings.port}" for host in ("127.0.0.1", "localhost")]
+    server = panel.io.server.get_server(
+        layouts(),
+        port=settings.port,
+        address="127.0.0.1",
+        websocket_origin=origins,
+        start=False,
+        show=False,
+        session_token_expiration=DAY_SECONDS,
+        keep_alive_milliseconds=KEEP_ALIVE_MS,
+        unused_session_lifetime_milliseconds=UNUSED_SESSION_MS,
+        extra_patterns=[(r"/", RedirectHandler, {"url": "/overview", "permanent": False})],
+    )
+    loop: IOLoop = server.io_loop
+
+    def begin() -> None:
+        start_hub(settings, asyncio.get_running_loop())
+        if ready:
+            ready()
+
+    loop.add_callback(begin)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.add_callback_from_signal(partial(_stop, server, loop)))
+    server.start()
+    loop.start()
+
+
+def _stop(server: Any, loop: IOLoop) -> None:
+    server.stop(wait=False)
+    loop.stop()
+
+
+__all__ = ["attach", "layouts", "serve", "start_hub"]

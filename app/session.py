@@ -1,0 +1,443 @@
+"""Loop: one per browser: viewport, acks, what to send next; and the hub that wakes them all.
+
+A page is one integer, `sent`: the mirror's sequence up to which it has everything it shows. It is
+sent to when it is ready (its last pushes are acknowledged as painted, its socket is idle) and
+something it shows has changed; then it gets the newest value of each changed cell. Nothing
+queues. Pages that show the same and are equally far share one encoded message.
+"""
+
+import asyncio
+import json
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from app.mirror import Mirror
+from app.view import (
+    BY_SYMBOL,
+    SERIES,
+    STATUS,
+    UNSORTED,
+    View,
+    ViewKey,
+    Viewport,
+    section,
+    view_key,
+)
+from compute.bus import BusError
+from compute.table import INSTRUMENTS
+from ingest import clock
+from ingest.meter import Histogram
+
+PUSH_MAGIC = 0x31504754  # "TGP1"
+ACK_MAGIC = 0x31414754  # "TGA1"
+ACK = struct.Struct("<IIdd")  # magic, samples, sequence painted, worst latency in ms
+_PUSH = struct.Struct("<IIddd")  # magic, sections, sequence, ts_push in ms, epoch
+WINDOW = 2  # Pushes on their way: one being painted, one behind it.
+SERIES_SECONDS = 0.25
+RETRY_SECONDS = 0.002
+VIEWS_MAX = 256
+HISTORY_POINTS_MAX = 1_800
+PAGE_FIELDS = ("symbol", "asset_class", "venue", "currency", "decimals", "price_format")
+
+
+class Transport(Protocol):
+    """How bytes reach one page; app/blocks/transport.py has the real one."""
+
+    def ready(self) -> bool:
+        """Whether a message can be written now without queueing or tearing another."""
+
+    def write(self, push: bytes) -> bool:
+        """Send one push; False where the page is gone."""
+
+
+class Feed:
+    """What one block of a page is fed: a viewport, a series, or the status."""
+
+    def __init__(self, index: int, spec: dict[str, Any]) -> None:
+        """`spec` is one entry of the desk's list of feeds."""
+        self.index, self.kind = index, spec["kind"]
+        self.key: ViewKey | None = None
+        self.first, self.count, self.version = 0, 0, -1
+        if self.kind == "grid":
+            self.key = view_key(spec["table"], spec["columns"])
+            self.count = int(spec.get("rows", 0))
+        self.row = int(spec.get("row", -1))
+        self.series_ms = -1.0  # t of the newest point sent; -1: send the whole series
+        self.series_at = 0.0
+        self.earlier: np.ndarray | None = None  # What the record has of the series, [n, 4].
+        self.status_at = 0
+
+
+class Session:
+    """One page."""
+
+    def __init__(self, hub: "Hub", spec: dict[str, Any], connect: Callable[[], Transport | None]):
+        """`connect` finds the page's transport when it says that it is ready."""
+        self.hub, self._connect = hub, connect
+        self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
+        self.transport: Transport | None = None
+        self.sent = -1
+        self.unacked: deque[int] = deque()
+        self.pushes = self.acks = self.bytes = 0
+        self.acked_at = 0.0
+
+    @property
+    def reference(self) -> str:
+        """The instruments as JSON, the fields that a page reads."""
+        return self.hub.page_reference()
+
+    def control(self, message: dict[str, Any]) -> None:
+        """Take a control message of the page, from any thread."""
+        self.hub.call(lambda: self._heed(message))
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        try:
+            self._control(message)
+        except (KeyError, ValueError, TypeError, IndexError):
+            self.hub.nonsense += 1  # A page that asks for what is not there harms only itself.
+        self.hub.push(self)
+
+    def _control(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "ready":
+            self.transport = self._connect()
+            self.unacked.clear()
+            self.sent = -1
+            for feed in self.feeds:
+                feed.version, feed.series_ms, feed.status_at = -1, -1.0, 0
+            self.hub.sessions.add(self)
+            for feed in self.feeds:
+                self.hub.recall(self, feed)
+        elif kind in ("viewport", "sort", "filter"):
+            feed = self.feeds[int(message["feed"])]
+            _change(feed, message)
+            feed.version = -1
+        elif kind == "select":
+            for feed in self.feeds:
+                if feed.kind == "series":
+                    feed.row, feed.series_ms, feed.series_at = int(message["row"]), -1.0, 0.0
+                    feed.earlier = None
+                    self.hub.recall(self, feed)
+
+    def ack(self, sequence: int, latency_ms: float, samples: int) -> None:
+        """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint."""
+        while self.unacked and self.unacked[0] <= sequence:
+            self.unacked.popleft()
+        self.acks += 1
+        self.acked_at = time.monotonic()
+        if samples:
+            self.hub.glass.add(latency_ms)
+        self.hub.push(self)
+
+    def close(self) -> None:
+        """The page is gone."""
+        self.hub.call(lambda: self.hub.sessions.discard(self))
+
+
+def _change(feed: Feed, message: dict[str, Any]) -> None:
+    if feed.key is None:
+        return
+    kind = message["type"]
+    if kind == "viewport":
+        feed.first, feed.count = int(message["first"]), int(message["count"])
+    elif kind == "sort":
+        name = message.get("column")
+        column = {None: UNSORTED, "symbol": BY_SYMBOL}.get(name)
+        column = _column(feed.key, name) if column is None else column
+        feed.key = feed.key._replace(sort=column, descending=bool(message.get("descending")))
+    else:
+        classes = tuple(sorted(int(value) for value in message.get("classes") or ()))
+        text = str(message.get("text") or "")[:64]
+        feed.key = feed.key._replace(classes=classes, text=text)
+        feed.first = 0
+
+
+def _column(key: ViewKey, name: str) -> int:
+    return view_key(key.table, [name]).columns[0]
+
+
+class Hub:
+    """All pages of this web process over one mirror; runs in the server's event loop."""
+
+    def __init__(self, mirror: Mirror, loop: asyncio.AbstractEventLoop, role: str = "web") -> None:
+        """`role` names this process in the health reports."""
+        self.mirror, self.loop, self.role = mirror, loop, role
+        self.epoch = clock.now_ns() // 1_000_000
+        self.sessions: set[Session] = set()
+        self.glass = Histogram()  # since the last report
+        self.load_history: Callable[[int], np.ndarray] | None = None  # Runs in a thread.
+        self.nonsense = 0  # control messages that made no sense
+        self._views: dict[ViewKey, View] = {}
+        self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}
+        self._framed: dict[tuple, bytes] = {}
+        self._framed_at = -1
+        self._page, self._page_version = "[]", (-1, -1)
+        self._status = b""
+        self._status_at = 0
+        self.thread = threading.get_ident()
+        self._tasks: list[asyncio.Future] = []
+        mirror.listeners.append(self.tick)
+
+    def start(self) -> None:
+        """Begin to follow; call in the loop."""
+        self.thread = threading.get_ident()
+        self._tasks = [
+            asyncio.ensure_future(self.mirror.run()),
+            asyncio.ensure_future(self._report()),
+        ]
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run in the loop, now if we are in it."""
+        if threading.get_ident() == self.thread:
+            function()
+        else:
+            self.loop.call_soon_threadsafe(function)
+
+    def attach(
+        self, spec: dict[str, Any], connect: Callable[[], Transport | None]
+    ) -> Session:
+        """A session for a page that is being made; it is fed once it says that it is ready."""
+        return Session(self, spec, connect)
+
+    def page_reference(self) -> str:
+        """A JSON list of {id, PAGE_FIELDS} of all instruments, made once for each version."""
+        reference = self.mirror.reference
+        version = (reference.version, len(reference.by_id))
+        if version != self._page_version:
+            rows = [
+                {"id": row.id, **{name: getattr(row, name) for name in PAGE_FIELDS}}
+                for row in reference.by_id.values()
+            ]
+            self._page, self._page_version = json.dumps(rows, separators=(",", ":")), version
+        return self._page
+
+    def tick(self) -> None:
+        """The mirror has moved on: push to everyone who is ready."""
+        for view in self._views.values():
+            view.refresh()
+        for session in list(self.sessions):
+            self.push(session)
+
+    def push(self, session: Session) -> None:
+        """Send a page what it misses, if it is ready."""
+        transport = session.transport
+        if transport is None or len(session.unacked) >= WINDOW:
+            return
+        if not transport.ready():
+            self.loop.call_later(RETRY_SECONDS, self._retry, session)
+            return
+        framed = self._message(session)
+        sequence = self.mirror.sequence
+        session.sent = sequence
+        if not framed:
+            return
+        session.unacked.append(sequence)
+        session.pushes += 1
+        session.bytes += len(framed)
+        if not transport.write(framed):
+            session.transport = None
+            self.sessions.discard(session)
+
+    def _retry(self, session: Session) -> None:
+        if session in self.sessions and session.sent < self.mirror.sequence:
+            self.push(session)
+
+    def _message(self, session: Session) -> bytes:
+        parts: list[bytes] = []
+        shared: list[tuple] = []
+        own = False
+        for feed in session.feeds:
+            if feed.key is not None:
+                viewport = self._viewport(feed)
+                part = viewport.encode(feed.index, session.sent, feed.version)
+                shared.append((feed.index, feed.key, feed.first, feed.count, feed.version))
+                feed.version = viewport.view.version
+            elif feed.kind == "series":
+                part = self._series(feed)
+                own = own or bool(part)
+            else:
+                part = self._status_section(feed)
+                shared.append((feed.index, bool(part)))
+            if part:
+                parts.append(part)
+        if not parts:
+            return b""
+        if own:
+            return self._frame(parts)
+        if self._framed_at != self.mirror.sequence:
+            self._framed.clear()
+            self._framed_at = self.mirror.sequence
+        key = (session.sent, *shared)
+        framed = self._framed.get(key)
+        if framed is None:
+            framed = self._framed[key] = self._frame(parts)
+        return framed
+
+    def _frame(self, parts: list[bytes]) -> bytes:
+        body = b"".join(parts)
+        count = _count_sections(body)
+        head = _PUSH.pack(
+            *(PUSH_MAGIC, count, float(self.mirror.sequence)),
+            *(clock.now_ns() / 1e6, float(self.epoch)),
+        )
+        return frame_push(head + body)
+
+    def _viewport(self, feed: Feed) -> Viewport:
+        assert feed.key is not None
+        key = (feed.key, feed.first, feed.count)
+        found = self._viewports.get(key)
+        if found is None:
+            if len(self._viewports) >= VIEWS_MAX:
+                self._forget()
+            view = self._views.get(feed.key)
+            if view is None:
+                view = self._views[feed.key] = View(feed.key, self.mirror)
+            found = self._viewports[key] = Viewport(view, feed.first, feed.count)
+        return found
+
+    def _forget(self) -> None:
+        """Drop views that no page shows."""
+        used = {
+            (feed.key, feed.first, feed.count)
+            for session in self.sessions
+            for feed in session.feeds
+            if feed.key is not None
+        }
+        self._viewports = {key: port for key, port in self._viewports.items() if key in used}
+        keys = {key[0] for key in used}
+        self._views = {key: view for key, view in self._views.items() if key in keys}
+
+    def _series(self, feed: Feed) -> bytes:
+        now = time.monotonic()
+        table = self.mirror.tables[INSTRUMENTS.name]
+        if not 0 <= feed.row < len(table) or now - feed.series_at < SERIES_SECONDS:
+            return b""
+        moments, values = self.mirror.history.read(feed.row, feed.series_ms)
+        columns = [INSTRUMENTS.index(name) for name in ("last", "vwap", "volume")]
+        tip_ms = (clock.now_ns() // 1_000_000_000) * 1000.0
+        moments = np.append(moments, tip_ms)
+        values = np.vstack((values, table[feed.row, columns]))
+        mode = 0 if feed.series_ms < 0 else 1
+        if mode == 0 and feed.earlier is not None:
+            keep = feed.earlier[:, 0] < moments[0]
+            moments = np.concatenate((feed.earlier[keep, 0], moments))
+            values = np.vstack((feed.earlier[keep, 1:4], values))
+        moments, values = moments[-HISTORY_POINTS_MAX:], values[-HISTORY_POINTS_MAX:]
+        feed.series_ms, feed.series_at = tip_ms - 1.0, now
+        note = struct.pack("<4I", feed.row, len(moments), mode, 0)
+        columns_bytes = (values[:, k].astype("<f8").tobytes() for k in range(3))
+        return section(
+            feed.index, SERIES, note + moments.astype("<f8").tobytes() + b"".join(columns_bytes)
+        )
+
+    def recall(self, session: Session, feed: Feed) -> None:
+        """Ask the record for what came before the mirror's own samples, without waiting for it."""
+        if feed.kind != "series" or feed.row < 0 or self.load_history is None:
+            return
+        row = feed.row
+
+        def arrived(future: "asyncio.Future[np.ndarray]") -> None:
+            if feed.row == row and future.exception() is None:
+                feed.earlier, feed.series_ms, feed.series_at = future.result(), -1.0, 0.0
+                self.push(session)
+
+        self.loop.run_in_executor(None, self.load_history, row).add_done_callback(arrived)
+
+    def _status_section(self, feed: Feed) -> bytes:
+        second = clock.now_ns() // 1_000_000_000
+        if feed.status_at == second:
+            return b""
+        feed.status_at = second
+        if self._status_at != second:
+            self._status_at = second
+            text = json.dumps(self.status()).encode()
+            self._status = text + b" " * (-len(text) % 8)
+        return section(feed.index, STATUS, self._status)
+
+    def status(self) -> dict[str, Any]:
+        """What the strip of every page says."""
+        now_ms = clock.now_ns() / 1e6
+        live = self.mirror.health.get(f"live.{self.mirror.worker}", {})
+        record = self.mirror.health.get(f"record.{self.mirror.worker}", {})
+        live_age_s = (now_ms - live["now_ms"]) / 1e3 if live else None
+        record_age_s = (now_ms - record["now_ms"]) / 1e3 if record else None
+        notes = [self.mirror.problem] if self.mirror.problem else []
+        if record_age_s is not None and record_age_s > 5:
+            notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
+        if record.get("note"):
+            notes.append(record["note"])
+        return {
+            "now_ms": now_ms,
+            "state": self.mirror.state,
+            **{name: live.get(name) for name in ("events_per_s", "behind_s", "gaps", "repeats")},
+            **{name: live.get(name) for name in ("resets", "quarantined", "feed_age_s")},
+            "live_age_s": live_age_s,
+            "recorded_rows": record.get("recorded_rows"),
+            "record_behind_s": record.get("behind_s"),
+            "sessions": len(self.sessions),
+            "notes": notes,
+        }
+
+    async def _report(self) -> None:
+        """Once a second: say how this process is, and wake pages whose status is due."""
+        while True:
+            await asyncio.sleep(1.0)
+            health = {
+                "now_ms": clock.now_ns() / 1e6,
+                "sessions": len(self.sessions),
+                "glass_ms_p50": self.glass.percentile(0.5),
+                "glass_ms_p99": self.glass.percentile(0.99),
+                "glass_samples": self.glass.count,
+                "pushes": sum(session.pushes for session in self.sessions),
+                "bytes": sum(session.bytes for session in self.sessions),
+                "mirror": self.mirror.state,
+                "images": self.mirror.images,
+                "mirror_gaps": self.mirror.gaps,
+            }
+            self.glass.clear()
+            try:
+                await self.mirror.bus.report(self.role, health)
+            except BusError:
+                pass  # The mirror says so on every page.
+            self.tick()
+
+
+def _count_sections(body: bytes) -> int:
+    at = count = 0
+    while at < len(body):
+        at += 8 + struct.unpack_from("<I", body, at + 4)[0]
+        count += 1
+    return count
+
+
+# A push is one Bokeh message: header, metadata, content, buffer header, buffer; each a complete
+# WebSocket frame, so that one write carries them all and every page can share them.
+_HEADER = b'{"msgid":"tickglass","msgtype":"PATCH-DOC","num_buffers":1}'
+_CONTENT = (
+    b'{"events":[{"kind":"MessageSent","msg_type":"tickglass",'
+    b'"msg_data":{"type":"bytes","data":{"id":"push"}}}]}'
+)
+
+
+def _websocket(data: bytes, opcode: int) -> bytes:
+    size = len(data)
+    if size < 126:
+        return struct.pack("!BB", opcode, size) + data
+    if size < 65_536:
+        return struct.pack("!BBH", opcode, 126, size) + data
+    return struct.pack("!BBQ", opcode, 127, size) + data
+
+
+_TEXT, _BINARY = 0x81, 0x82
+_BEFORE = b"".join(_websocket(part, _TEXT) for part in (_HEADER, b"{}", _CONTENT, b'{"id":"push"}'))
+
+
+def frame_push(push: bytes) -> bytes:
+    """The WebSocket bytes of the Bokeh message that carries a push."""
+    return _BEFORE + _websocket(push, _BINARY)

@@ -1,0 +1,173 @@
+"""Rule: every setting of the product, and the only place that reads the environment.
+
+A setting is taken from what the command line says, else from the environment as TICKGLASS_<NAME>,
+else (addresses only) from the `run.json` that a running `./tickglass up` keeps in its data folder,
+else it is the default below. Units stand last in the names.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+ROOT = Path(__file__).parents[1]
+PREFIX = "TICKGLASS_"
+RUN_FILE = "run.json"
+
+PORT_MAX = 65_535
+RATE_MAX = 2_000_000  # What one process of the demo market can make, see ingest/market.py.
+PARTITIONS_MAX = 256  # 14 topics x 256 is as many logs as one broker opens without tuning.
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be; the text says which, why and what to do."""
+
+
+class Settings(BaseSettings):
+    """Addresses, folders and sizes. Addresses are "" where none is known."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    data: Path = Field(ROOT / ".tickglass", description="folder of the record, logs and run.json")
+    kafka: str = Field("", description="Kafka brokers, host:port[,host:port]")
+    redis: str = Field("", description="Redis, redis://[:password@]host:port/database")
+    clickhouse: str = Field("", description="ClickHouse, http://[user:password@]host:port")
+    database: str = Field("tickglass", description="ClickHouse database that holds the record")
+    port: int = Field(5006, ge=1, le=PORT_MAX, description="first web server's port on loopback")
+    web: int = Field(1, ge=1, le=64, description="web servers, on ports counted up from `port`")
+    rate: float = Field(100_000, gt=0, le=RATE_MAX, description="demo market, events a second")
+    seed: int = Field(1, ge=0, description="seed of the demo market")
+    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
+    parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, data: Path) -> Path:
+        # Children get the folder too, and may stand elsewhere.
+        return data.expanduser().absolute()
+
+    @field_validator("redis")
+    @classmethod
+    def _redis_address(cls, url: str) -> str:
+        if url and not re.match(r"(rediss?|unix)://.", url):
+            raise ValueError("must start with redis://, for example redis://127.0.0.1:6379/0")
+        return url
+
+    @field_validator("clickhouse")
+    @classmethod
+    def _clickhouse_address(cls, url: str) -> str:
+        if url and not re.match(r"https?://.", url):
+            raise ValueError("must start with http://, for example http://127.0.0.1:8123")
+        return url
+
+    @field_validator("kafka")
+    @classmethod
+    def _kafka_address(cls, brokers: str) -> str:
+        if brokers and not re.fullmatch(r"[^\s:/]+:\d+(,[^\s:/]+:\d+)*", brokers):
+            raise ValueError("must be host:port or host:port,host:port")
+        return brokers
+
+    @field_validator("database")
+    @classmethod
+    def _database_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+            raise ValueError("must be letters, digits and _, and start with no digit")
+        return name
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Fields for `repr` and error texts, without passwords."""
+        hidden = {"redis", "clickhouse"}
+        return [
+            (name, without_password(value) if name in hidden else value)
+            for name, value in super().__repr_args__()
+        ]
+
+    @property
+    def run_file(self) -> Path:
+        """Where a running `up` writes its addresses."""
+        return self.data / RUN_FILE
+
+    @property
+    def logs(self) -> Path:
+        """Folder of one log a process, JSON lines."""
+        return self.data / "logs"
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which a child process reads these very settings."""
+        own = {
+            PREFIX + name.upper(): str(value)
+            for name, value in self.model_dump().items()
+            if name in self.model_fields_set or name == "data"
+        }
+        return {**os.environ, **own}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, environment, run.json; no dot files, no secret folders."""
+        return init_settings, env_settings, _RunFile(settings_cls)
+
+
+class _RunFile(PydanticBaseSettingsSource):
+    """The addresses of the `up` that runs on the same data folder, if one does."""
+
+    ADDRESSES = ("kafka", "redis", "clickhouse", "database", "partitions")
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: `__call__` answers for all fields at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        data = Path(self.current_state.get("data") or Settings.model_fields["data"].default)
+        run = running(data.expanduser() / RUN_FILE) or {}
+        return {name: run[name] for name in self.ADDRESSES if run.get(name)}
+
+
+def running(run_file: Path) -> dict[str, Any] | None:
+    """What a living `up` wrote there; None where there is none, or its process has ended."""
+    try:
+        run = json.loads(run_file.read_bytes())
+        os.kill(int(run["pid"]), 0)
+    except PermissionError:
+        return None  # Its process is another user's by now, or the file is not ours to read.
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(run)
+
+
+def load(**given: Any) -> Settings:
+    """Settings with what the command line gives (None: not given); SettingsError where wrong."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(row, given) for row in error.errors())) from None
+
+
+def _sentence(row: Any, given: dict[str, Any]) -> str:
+    name = str(row["loc"][0]).lower()
+    name = name.removeprefix(PREFIX.lower())
+    place = f"--{name}" if given.get(name) is not None else PREFIX + name.upper()
+    reason = row["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    value = without_password(str(row["input"]))
+    return f"{place} is {value!r}, but should be: {reason} ({_about(name)})."
+
+
+def _about(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    return str(field.description) if field else "no such setting"
+
+
+def without_password(url: Any) -> str:
+    """`url` as it may be shown: what stands between scheme and host is hidden."""
+    return re.sub(r"//[^/@]*@", "//***@", str(url))

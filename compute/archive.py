@@ -1,0 +1,479 @@
+"""Door: ClickHouse, the only importer of its client. Rows in by whole blocks, history out.
+
+The shape of a row and of its bytes is compute/row.py; `read_block` gives those bytes back.
+
+One `insert` is one part on disk, all of it or nothing: the table has no partitions and the
+settings below keep ClickHouse from cutting it. Its token makes a repeat of the same insert
+harmless; `highest_offsets` makes any other cut of the log safe to resume from.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from compute import chain
+from compute.row import BLOCK, RECORD, REFUSED, SCHEMA, columns, native, token_of
+from ingest.event import PRICE_UNIT, Flag, Kind
+
+INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
+TOKENS = (
+    1_000  # How many inserts back a repeat is known; one writer repeats only its last.
+)
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 60
+DRAIN_SECONDS_MAX = (
+    30.0  # How long a new writer waits for a former one's insert to end.
+)
+NAMED_MAX = 5  # Holes and doubles that a count names per partition.
+
+CODECS = {
+    **dict.fromkeys(
+        ("offset", "index", "ts_event", "ts_recv", "sequence"), "Delta, LZ4"
+    ),
+}
+
+# One insert stays one block and so one part, on any server.
+WHOLE = {
+    "max_insert_block_size": 2 * INSERT_ROWS_MAX,
+    "min_insert_block_size_rows": 2 * INSERT_ROWS_MAX,
+    "min_insert_block_size_bytes": 4_000_000_000,
+    "max_insert_threads": 1,
+    "async_insert": 0,
+}
+
+
+class ArchiveError(RuntimeError):
+    """ClickHouse did not do it: the text says what, where and what to do.
+
+    `away`: it did not answer, or was too busy; the same call may succeed later.
+    """
+
+    def __init__(self, text: str, *, away: bool) -> None:
+        """Keep whether trying again makes sense."""
+        super().__init__(text)
+        self.away = away
+
+
+class Block(NamedTuple):
+    """Rows of one partition, whole frames in order, with their place in the chain."""
+
+    sealed: chain.Sealed
+    epoch: int
+    ts: int
+    rows: Sequence[
+        np.ndarray
+    ]  # RECORD arrays, the block's rows in order; () if on record
+
+
+class Count(NamedTuple):
+    """What is on record of one partition, and all that is wrong with it."""
+
+    topic: int
+    partition: int
+    rows: int
+    first: int
+    last: int
+    offsets: int  # distinct
+    holes: int  # offsets between first and last that no row has
+    doubles: int  # rows beyond one for each (offset, index)
+    torn: int  # indexes missing below an offset's highest
+    named: tuple[str, ...]  # the first of them, for people
+
+
+# Codes of ClickHouse that pass: timeout, too many queries, network, memory, too many parts, ...
+_PASSING = frozenset((159, 164, 202, 209, 210, 241, 242, 243, 252, 319, 425, 999))
+
+
+class Archive:
+    """The record in one ClickHouse database; connects when first asked, again after a loss."""
+
+    def __init__(self, address: str, database: str = "tickglass") -> None:
+        """`address` is http[s]://[user:password@]host:port."""
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ArchiveError(
+                f"ClickHouse's address {address!r} is not http://[user:password@]host:port",
+                away=False,
+            )
+        if not database.isidentifier():
+            raise ArchiveError(
+                f"ClickHouse's database {database!r} is not a name", away=False
+            )
+        self.database = database
+        self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}"
+        self._secret = (parts.username or "default", parts.password or "")
+        self._host = (parts.hostname, parts.port or 8123, parts.scheme == "https")
+        self._client: Client | None = None
+        # Its warnings would say twice, and less clearly, what ArchiveError says.
+        logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+
+    # Writing
+
+    def prepare(self) -> None:
+        """Create what is missing; ArchiveError if what is there has another shape."""
+        self._command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        for statement in ddl(self.database):
+            self._command(statement)
+        for table, shape in (("events", RECORD), ("blocks", BLOCK)):
+            found = self._rows(
+                "SELECT name, type FROM system.columns "
+                "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
+                {"database": self.database, "table": table},
+            )
+            if [(str(name), str(kind)) for name, kind in found] != columns(shape):
+                raise ArchiveError(
+                    f"table {self.database}.{table} at {self.address} has another shape than "
+                    f"schema {SCHEMA}: name another database, or move that one away",
+                    away=False,
+                )
+
+    def claim(self, now_ns: int) -> int:
+        """Become the writer: the new epoch, once no insert of a former writer can still land."""
+        found = self._rows(f"SELECT max(epoch) FROM {self.database}.writers")
+        epoch = int(found[0][0]) + 1
+        # Inserts of one writer run one after the other, so this one ends after the former's.
+        self._command(
+            f"INSERT INTO {self.database}.writers "
+            f"SELECT {epoch}, fromUnixTimestamp64Nano(toInt64({now_ns}), 'UTC')"
+        )
+        running = (
+            "SELECT query_id FROM system.processes "
+            f"WHERE query_kind = 'Insert' AND query ILIKE '%{self.database}.events%'"
+        )
+        former = {row[0] for row in self._rows(running)}
+        deadline = time.monotonic() + DRAIN_SECONDS_MAX
+        while former & {row[0] for row in self._rows(running)}:
+            if time.monotonic() > deadline:
+                raise ArchiveError(
+                    f"an insert of a former recorder still runs at {self.address} after "
+                    f"{DRAIN_SECONDS_MAX:.0f} s",
+                    away=True,
+                )
+            time.sleep(0.05)
+        return epoch
+
+    def insert(self, blocks: Sequence[Block]) -> None:
+        """Put blocks on record: their rows, then what the chain says of them.
+
+        All of the rows or none. To be called again with the very same blocks until it succeeds:
+        what an answer that got lost had already written is not written again.
+        """
+        arrays = [rows for block in blocks for rows in block.rows]
+        count = sum(len(rows) for rows in arrays)
+        if count > INSERT_ROWS_MAX:
+            raise ValueError(
+                f"{count} rows in one insert, {INSERT_ROWS_MAX} is the limit"
+            )
+        token = token_of([block.sealed for block in blocks])
+        if count:
+            self._insert("events", RECORD, native(arrays, RECORD), f"rows-{token}")
+        sealed = np.zeros(len(blocks), BLOCK)
+        for row, block in zip(sealed, blocks, strict=True):
+            s = block.sealed
+            row["topic"], row["partition"], row["first"], row["last"] = s[:4]
+            row["rows"], row["schema"], row["epoch"], row["ts"] = (
+                *(s.rows, s.schema, block.epoch, block.ts),
+            )
+            row["digest"], row["link"] = np.void(s.digest), np.void(s.link)
+        self._insert("blocks", BLOCK, native([sealed], BLOCK), f"blocks-{token}")
+
+    def _insert(self, table: str, shape: np.dtype, body: bytearray, token: str) -> None:
+        settings = WHOLE | {"insert_deduplication_token": token}
+        client = self._connected()
+        with _translated(self, f"insert into {table}"):
+            client.raw_insert(
+                f"{self.database}.{table}",
+                column_names=list(shape.names or ()),
+                insert_block=memoryview(body),  # type: ignore[arg-type]  Sent as it lies.
+                fmt="Native",
+                settings=settings,
+            )
+
+    # Resuming
+
+    def highest_offsets(self) -> dict[tuple[int, int], int]:
+        """Highest offset on record of each (topic, partition)."""
+        found = self._rows(
+            "SELECT topic, partition, max(offset) "
+            f"FROM {self.database}.events GROUP BY topic, partition"
+        )
+        return {(int(topic), int(part)): int(offset) for topic, part, offset in found}
+
+    def last_blocks(self) -> dict[tuple[int, int], chain.Sealed]:
+        """The newest sealed block of each (topic, partition): its link is the next one's base."""
+        names = ", ".join(
+            f"argMax({name}, last)" for name in ("first", "rows", "schema")
+        )
+        found = self._rows(
+            f"SELECT topic, partition, max(last), {names}, argMax(hex(digest), last), "
+            f"argMax(hex(link), last) FROM {self.database}.blocks GROUP BY topic, partition"
+        )
+        return {
+            (t, p): chain.Sealed(
+                t,
+                p,
+                first,
+                last,
+                rows,
+                schema,
+                bytes.fromhex(digest),
+                bytes.fromhex(link),
+            )
+            for t, p, last, first, rows, schema, digest, link in found
+        }
+
+    def blocks(self, topic: int, partition: int) -> Iterator[chain.Sealed]:
+        """Every sealed block of a partition in order, for `chain.verify`."""
+        found = self._rows(
+            f"SELECT first, last, rows, schema, hex(digest), hex(link) FROM {self.database}.blocks "
+            "WHERE topic = {topic:UInt8} AND partition = {partition:UInt16} ORDER BY first, last",
+            {"topic": topic, "partition": partition},
+        )
+        for first, last, rows, schema, digest, link in found:
+            yield chain.Sealed(
+                *(topic, partition, first, last, rows, schema),
+                *(bytes.fromhex(digest), bytes.fromhex(link)),
+            )
+
+    def refused(self, after: dict[tuple[int, int], int]) -> set[tuple[int, int, int]]:
+        """(topic, partition, offset) of frames on record as refused, beyond `after`."""
+        found = self._rows(
+            f"SELECT topic, partition, offset FROM {self.database}.events WHERE kind = {REFUSED}"
+        )
+        return {
+            (t, p, offset) for t, p, offset in found if offset > after.get((t, p), -1)
+        }
+
+    # Reading
+
+    def read_block(self, topic: int, partition: int, first: int, last: int) -> bytes:
+        """Canonical bytes of the rows of offsets first..last, as they stand in the database."""
+        names = ", ".join(f"`{name}`" for name in RECORD.names or ())
+        client = self._connected()
+        with _translated(self, "read of a block"):
+            return client.raw_query(
+                f"SELECT {names} FROM {self.database}.events WHERE topic = {topic} "
+                f"AND partition = {partition} AND offset BETWEEN {first} AND {last} "
+                "ORDER BY offset, `index`",
+                fmt="RowBinary",
+            )
+
+    def count(self) -> list[Count]:
+        """Every partition on record: rows, offsets, and each hole or double there is."""
+        found = self._rows(
+            "SELECT topic, partition, sum(n), min(offset), max(offset), count(), "
+            "sum(n - d), sum(m + 1 - d) FROM (SELECT topic, partition, offset, count() AS n, "
+            "uniqExact(`index`) AS d, max(`index`) AS m "
+            f"FROM {self.database}.events GROUP BY topic, partition, offset "
+            "SETTINGS optimize_aggregation_in_order = 1) "
+            "GROUP BY topic, partition ORDER BY topic, partition"
+        )
+        counts = []
+        for topic, part, rows, first, last, offsets, doubles, torn in found:
+            holes = last - first + 1 - offsets
+            named = self._named(topic, part, holes, doubles, torn)
+            counts.append(
+                Count(
+                    topic, part, rows, first, last, offsets, holes, doubles, torn, named
+                )
+            )
+        return counts
+
+    def _named(
+        self, topic: int, part: int, holes: int, doubles: int, torn: int
+    ) -> tuple[str, ...]:
+        where = f"{self.database}.events WHERE topic = {topic} AND partition = {part}"
+        named = []
+        if holes:
+            found = self._rows(
+                "SELECT before + 1, offset - 1 FROM (SELECT offset, lagInFrame(offset, 1, offset) "
+                f"OVER (ORDER BY offset) AS before FROM (SELECT DISTINCT offset FROM {where})) "
+                f"WHERE offset > before + 1 ORDER BY offset LIMIT {NAMED_MAX}"
+            )
+            named += [f"hole {a}" if a == b else f"hole {a} to {b}" for a, b in found]
+        if doubles or torn:
+            found = self._rows(
+                "SELECT offset, count() AS n, uniqExact(`index`) AS d, max(`index`) AS m "
+                f"FROM {where} GROUP BY offset HAVING n > d OR m + 1 > d "
+                f"ORDER BY offset LIMIT {NAMED_MAX}"
+            )
+            for offset, rows, distinct, highest in found:
+                if rows > distinct:
+                    named.append(f"offset {offset} has {rows - distinct} rows twice")
+                if highest + 1 > distinct:
+                    named.append(f"offset {offset} lacks {highest + 1 - distinct} rows")
+        return tuple(named)
+
+    def bars(
+        self, instrument: int, from_ns: int, to_ns: int, seconds: float
+    ) -> np.ndarray:
+        """Trade bars of [from_ns, to_ns) in event time: float64 [n, 7].
+
+        Columns t (ms, the bar's start), open, high, low, close, vwap, volume. Ineligible trades
+        count in volume alone, trades that were busted nowhere; NaN where no trade was eligible.
+        """
+        step = round(seconds * 1e9)
+        if step <= 0 or to_ns <= from_ns:
+            raise ValueError("bars need seconds above 0 and an end after their start")
+        eligible = f"size > 0 AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
+        when = "(ts_event, offset, `index`)"
+        within = (
+            f"{self.database}.events WHERE instrument = {instrument} AND ts_event >= "
+            f"fromUnixTimestamp64Nano(toInt64({from_ns})) AND ts_event < fromUnixTimestamp64Nano(toInt64({to_ns}))"
+        )
+        found = self._rows(
+            f"SELECT intDiv(toUnixTimestamp64Nano(ts_event), {step}) * ({step} / 1e6) AS t, "
+            f"argMinIf(price, {when}, {eligible}) * {PRICE_UNIT}, "
+            f"maxIf(price, {eligible}) * {PRICE_UNIT}, minIf(price, {eligible}) * {PRICE_UNIT}, "
+            f"argMaxIf(price, {when}, {eligible}) * {PRICE_UNIT}, "
+            f"sumIf(price * size, {eligible}) / sumIf(size, {eligible}) * {PRICE_UNIT}, "
+            f"sum(size), countIf({eligible}) FROM {within} AND kind = {int(Kind.TRADE)} "
+            f"AND ask NOT IN (SELECT ask FROM {within} AND kind = {int(Kind.BUST)}) "
+            "GROUP BY t ORDER BY t"
+        )
+        bars = np.array(found, np.float64).reshape(-1, 8)
+        bars[bars[:, 7] == 0, 1:6] = np.nan
+        return bars[:, :7]
+
+    def size(self) -> tuple[int, int]:
+        """Rows on record and the bytes they take on disk, from the parts that are active."""
+        found = self._rows(
+            "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts "
+            "WHERE active AND database = {database:String} AND table = 'events'",
+            {"database": self.database},
+        )
+        return int(found[0][0]), int(found[0][1])
+
+    # The client
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            host, port, secure = self._host
+            with _translated(self, "connect"):
+                self._client = clickhouse_connect.get_client(
+                    host=host,
+                    port=port,
+                    secure=secure,
+                    username=self._secret[0],
+                    password=self._secret[1],
+                    compress=False,  # Bytes on loopback or a data centre's wire are cheaper.
+                    connect_timeout=CONNECT_SECONDS,
+                    send_receive_timeout=ANSWER_SECONDS,
+                    autogenerate_session_id=False,
+                    query_retries=0,
+                )
+        return self._client
+
+    def _command(self, statement: str) -> None:
+        client = self._connected()
+        with _translated(self, "command"):
+            client.command(statement)
+
+    def _rows(
+        self, query: str, parameters: dict[str, Any] | None = None
+    ) -> Sequence[Any]:
+        client = self._connected()
+        with _translated(self, "query"):
+            return client.query(query, parameters=parameters).result_rows
+
+
+class _translated:
+    """Turns what the client raises into ArchiveError with a text for people."""
+
+    def __init__(self, archive: Archive, what: str) -> None:
+        self.archive, self.what = archive, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: object
+    ) -> None:
+        if not isinstance(error, ClickHouseError | HTTPError | OSError):
+            return
+        where = f"ClickHouse at {self.archive.address}"
+        code = getattr(error, "code", None)
+        if code is None:
+            self.archive.close()
+            raise ArchiveError(
+                f"{where} does not answer ({self.what}): check that it runs and the address",
+                away=True,
+            ) from error
+        text = str(error).split("server response: ")[-1].split(" (for url")[0]
+        raise ArchiveError(
+            f"{where} refused ({self.what}): {text}", away=int(code) in _PASSING
+        ) from error
+
+
+def ddl(database: str) -> tuple[str, ...]:
+    """Statements that create the tables, derived from RECORD and BLOCK."""
+    window = f"SETTINGS non_replicated_deduplication_window = {TOKENS}"
+    events = [
+        f"`{name}` {kind}" + (f" CODEC({CODECS[name]})" if name in CODECS else "")
+        for name, kind in columns(RECORD)
+    ]
+    # Ids and moments rise together within a class and along its log: ranges skip most of a scan.
+    events += [
+        "INDEX moments ts_event TYPE minmax",
+        "INDEX instruments instrument TYPE minmax",
+    ]
+    blocks = [f"`{name}` {kind}" for name, kind in columns(BLOCK)]
+    writers = ["epoch UInt64", "ts DateTime64(9, 'UTC')"]
+    tables = (
+        ("events", events, f"topic, partition, offset, `index`) {window}"),
+        ("blocks", blocks, f"topic, partition, first) {window}"),
+        ("writers", writers, "epoch)"),
+    )
+    return tuple(
+        f"CREATE TABLE IF NOT EXISTS {database}.{name} (\n  "
+        + ",\n  ".join(parts)
+        + f"\n) ENGINE = MergeTree ORDER BY ({rest}"
+        for name, parts, rest in tables
+    )
+
+
+def describe_count(counts: Sequence[Count]) -> str:
+    """A table for people, one line a partition, and a verdict that names what is wrong."""
+    heads = (
+        "topic",
+        "partition",
+        "rows",
+        "first",
+        "last",
+        "offsets",
+        "holes",
+        "doubles",
+    )
+    widths = (5, 9, 14, 12, 12, 12, 7, 7)
+    lines = [
+        " ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))
+    ]
+    lines += [
+        f"{c.topic:>5} {c.partition:>9} {c.rows:>14,} {c.first:>12,} {c.last:>12,} "
+        f"{c.offsets:>12,} {c.holes + c.torn:>7,} {c.doubles:>7,}"
+        for c in counts
+    ]
+    wrong = [
+        f"topic {c.topic} partition {c.partition}: {', '.join(c.named)}"
+        for c in counts
+        if c.named
+    ]
+    rows = sum(c.rows for c in counts)
+    if wrong:
+        return "\n".join([*lines, *wrong])
+    verdict = f"{rows:,} rows, every offset from first to last is there, none twice"
+    return "\n".join([*lines, verdict if counts else "nothing is on record yet"])

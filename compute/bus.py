@@ -1,0 +1,180 @@
+"""Door: Redis, the only importer of its client. Holds only what can be rebuilt from Kafka.
+
+`live` appends each delta to a stream whose entry ids are `<epoch>-<sequence>`, so a reader that
+holds an image reads on from exactly that id and sees every gap. About once a second the delta
+travels in one MULTI with the whole image that includes it, so image, offsets, epoch and sequence
+are never torn apart.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "tickglass:"
+DELTAS_MAX = 512  # About 5 s of cuts; a reader further behind takes the image again.
+READ_COUNT = 32  # Deltas a read hands over at most; 32 x 300 kB is 10 MB.
+SOCKET_SECONDS = 2.0
+
+
+class BusError(RuntimeError):
+    """Redis does not answer or refuses; the text says what, where and what to do."""
+
+
+def _key(kind: str, worker: int = 0) -> str:
+    return f"{PREFIX}{kind}:{worker}"
+
+
+class Bus:
+    """The synchronous side: `live`, `record` and the supervisor."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily to `url`, for example redis://127.0.0.1:6379/0."""
+        self.url = url
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=SOCKET_SECONDS,
+            socket_connect_timeout=SOCKET_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    @contextmanager
+    def _door(self) -> "Iterator[None]":
+        try:
+            yield
+        except redis.RedisError as error:
+            raise BusError(
+                f"Redis at {self.url} does not answer ({error}). Check that it runs and the address."
+            ) from None
+
+    def ping(self) -> None:
+        """BusError unless Redis answers."""
+        with self._door():
+            self._redis.ping()
+
+    def publish(  # noqa: PLR0913
+        self,
+        worker: int,
+        epoch: int,
+        sequence: int,
+        delta: bytes,
+        image: bytes | None = None,
+        checkpoint: bytes | None = None,
+    ) -> None:
+        """One atomic step: the delta, and the image and checkpoint that include it if given."""
+        entry: dict[Any, Any] = {b"d": delta}
+        name, entry_id = _key("deltas", worker), f"{epoch}-{sequence}"
+        with self._door():
+            if image is None and checkpoint is None:
+                self._redis.xadd(name, entry, entry_id, maxlen=DELTAS_MAX, approximate=True)
+                return
+            step = self._redis.pipeline(transaction=True)
+            if image is not None:
+                step.set(_key("image", worker), image)
+            if checkpoint is not None:
+                step.set(_key("checkpoint", worker), checkpoint)
+            step.xadd(name, entry, entry_id, maxlen=DELTAS_MAX, approximate=True)
+            step.execute()
+
+    def checkpoint(self, worker: int = 0) -> bytes | None:
+        """The newest engine checkpoint of a worker, if there is one."""
+        with self._door():
+            return self._redis.get(_key("checkpoint", worker))  # type: ignore[return-value]
+
+    def last_epoch(self, worker: int = 0) -> int:
+        """Epoch of the newest delta on the stream, 0 if there is none."""
+        with self._door():
+            newest: list = self._redis.xrevrange(_key("deltas", worker), count=1)  # type: ignore[assignment]
+        return int(newest[0][0].split(b"-")[0]) if newest else 0
+
+    def set_reference(self, data: bytes) -> None:
+        """The reference rows as one JSON array, for web processes."""
+        with self._door():
+            self._redis.set(f"{PREFIX}reference", data)
+
+    def report(self, role: str, health: dict[str, Any]) -> None:
+        """Say how a process is; `health` must have `now_ms`."""
+        with self._door():
+            self._redis.hset(f"{PREFIX}health", role, json.dumps(health))
+
+    def health(self) -> dict[str, dict[str, Any]]:
+        """The newest report of every process, by role."""
+        with self._door():
+            rows: dict = self._redis.hgetall(f"{PREFIX}health")  # type: ignore[assignment]
+        return {role.decode(): json.loads(data) for role, data in rows.items()}
+
+    def close(self) -> None:
+        """Leave."""
+        self._redis.close()
+
+
+class AsyncBus:
+    """The asynchronous side: a web process reads here, in its server's own loop."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily."""
+        self.url = url
+        self._redis = redis.asyncio.Redis.from_url(url, socket_connect_timeout=SOCKET_SECONDS)
+
+    async def image(self, worker: int = 0) -> bytes | None:
+        """The newest image, if there is one. BusError where Redis does not answer."""
+        return await self._ask(self._redis.get(_key("image", worker)))
+
+    async def reference(self) -> bytes | None:
+        """The reference rows, if there are any."""
+        return await self._ask(self._redis.get(f"{PREFIX}reference"))
+
+    async def health(self) -> dict[str, dict[str, Any]]:
+        """The newest report of every process, by role."""
+        rows = await self._ask(self._redis.hgetall(f"{PREFIX}health"))
+        return {role.decode(): json.loads(data) for role, data in rows.items()}
+
+    async def report(self, role: str, health: dict[str, Any]) -> None:
+        """Say how this process is."""
+        await self._ask(self._redis.hset(f"{PREFIX}health", role, json.dumps(health)))
+
+    async def deltas(
+        self, epoch: int, sequence: int, worker: int = 0
+    ) -> AsyncIterator[list[tuple[int, int, bytes]]]:
+        """Lists of (epoch, sequence, frame) after the given one, as they come.
+
+        An empty list means that a second passed with nothing; BusError that Redis does not answer.
+        """
+        name, last = _key("deltas", worker), f"{epoch}-{sequence}"
+        while True:
+            answer = await self._ask(self._redis.xread({name: last}, READ_COUNT, block=1000))
+            if not answer:
+                yield []
+                continue
+            entries = _entries(answer)
+            yield entries
+            last = f"{entries[-1][0]}-{entries[-1][1]}"
+
+    async def _ask(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except (redis.RedisError, OSError) as error:
+            raise BusError(f"Redis at {self.url} does not answer ({error}).") from None
+
+    async def close(self) -> None:
+        """Leave."""
+        await self._redis.aclose()
+
+
+def _entries(answer: Any) -> list[tuple[int, int, bytes]]:
+    # RESP2 answers [[name, entries]], RESP3 {name: [entries]}.
+    streams = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer]
+    found = []
+    for rows in streams:
+        for entry_id, fields in rows[0] if rows and isinstance(rows[0], list) else rows:
+            epoch, sequence = entry_id.split(b"-")
+            found.append((int(epoch), int(sequence), fields[b"d"]))
+    return found

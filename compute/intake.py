@@ -1,0 +1,116 @@
+"""Rule: Kafka messages -> one batch of events for the engine; shared by `live` and `record`.
+
+What a frame may contribute is decided here, from the log alone, so both readers feed their
+engines the same events in the same order: refused frames contribute nothing (and are handed back
+whole), repeated events are left out, gaps are named.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ingest.event import EVENT
+from ingest.frame import Frame, FrameError, check, decode
+from ingest.instrument import Reference
+from ingest.sequence import Sequences
+from ingest.source import Message
+
+
+class Span(NamedTuple):
+    """Where one message's events stand in the batch; count 0 if it contributed none."""
+
+    message: Message
+    start: int
+    count: int
+    reason: str  # "" or why: one of frame.REASONS, or "repeat"
+    ts_send: int
+
+
+class Gap(NamedTuple):
+    """Events missing before position `at` of the batch, and the instruments to mark."""
+
+    at: int
+    missing: int
+    instruments: np.ndarray
+
+
+class Batch(NamedTuple):
+    """One poll's worth: events in order, the spans of the messages, gaps, refusals."""
+
+    events: np.ndarray
+    spans: list[Span]
+    gaps: list[Gap]
+    refused: list[tuple[Message, FrameError]]
+
+
+class Intake:
+    """Decodes and judges messages against the reference data and the sequences seen so far."""
+
+    def __init__(self, reference: Reference, refresh: Callable[[], bool] | None = None) -> None:
+        """`reference` may grow; call `known()` after it did.
+
+        `refresh` looks for new reference rows when an event names an unknown instrument, and
+        tells whether it found any: rows and events travel by different topics, so an event may
+        come first.
+        """
+        self.reference = reference
+        self._refresh = refresh
+        self.sequences = Sequences()
+        self._exists = np.zeros(0, np.bool_)
+        self.known()
+
+    def known(self) -> None:
+        """Take note of the instruments that exist now."""
+        self._exists = self.reference.array["asset_class"] >= 0
+
+    def take(self, messages: list[Message]) -> Batch:
+        """Judge messages in order. Values of the returned arrays are copies, free to keep."""
+        verdicts = self._judge(messages)
+        parts: list[np.ndarray] = []
+        spans: list[Span] = []
+        gaps: list[Gap] = []
+        refused: list[tuple[Message, FrameError]] = []
+        at = 0
+        for message, frame in zip(messages, verdicts, strict=True):
+            if isinstance(frame, FrameError):
+                refused.append((message, frame))
+                spans.append(Span(message, at, 0, frame.reason, 0))
+                continue
+            skip, missing, marked = self.sequences.check(message.topic, message.partition, frame)
+            if missing:
+                gaps.append(Gap(at, missing, marked))
+            events = frame.events[skip:] if skip else frame.events
+            count = len(events)
+            spans.append(Span(message, at, count, "" if count else "repeat", frame.ts_send))
+            parts.append(events.view(np.uint8))
+            at += count
+        return Batch(np.frombuffer(b"".join(parts), EVENT), spans, gaps, refused)
+
+    def _judge(self, messages: list[Message]) -> list[Frame | FrameError]:
+        """A frame or its refusal for each message; the events of all are checked in one pass."""
+        verdicts: list[Frame | FrameError] = []
+        for message in messages:
+            try:
+                verdicts.append(decode(message.value))
+            except FrameError as error:
+                verdicts.append(error)
+        frames = [frame.events for frame in verdicts if isinstance(frame, Frame)]
+        if not frames:
+            return verdicts
+        together = np.frombuffer(b"".join([events.view(np.uint8) for events in frames]), EVENT)
+        try:
+            check(together, min(message.timestamp_ns for message in messages), self._exists)
+        except FrameError as error:  # Rare: find out whose.
+            if error.reason == "unknown" and self._refresh and self._refresh():
+                self.known()
+            return [self._check_one(m, v) for m, v in zip(messages, verdicts, strict=True)]
+        return verdicts
+
+    def _check_one(self, message: Message, verdict: Frame | FrameError) -> Frame | FrameError:
+        if isinstance(verdict, Frame):
+            try:
+                check(verdict.events, message.timestamp_ns, self._exists)
+            except FrameError as error:
+                return error
+        return verdict

@@ -1,0 +1,1 @@
+"""Numba functions of plain arrays and scalars; they import numpy, numba and math only."""

@@ -1,0 +1,142 @@
+"""Rule: volume-weighted average prices of eligible trades, invertible.
+
+session: sum p q / sum q in two limbs (exact.py), so a bust takes away exactly what the trade
+added. Prices enter in their exact units of 1e-9 (a float64 holds them up to 9.0e6 whole, beyond
+that to 1.1e-16). One minute: 60 buckets of one second of event time; a bucket expires when the
+row's newest second has moved 60 on (lazily, at the next event of the instrument), a late trade
+goes into its own second while that is inside. A window without trades is exactly empty.
+"""
+
+import numpy as np
+from numba import njit
+
+from compute.kernels.codes import PRICE_UNITS, SECOND_NS
+from compute.kernels.exact import add, two_product
+
+WINDOW_S = 60
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def expire(row, ring, instrument, steps):
+    """Empty the buckets that `steps` >= 1 new seconds push out; call before `second` moves."""
+    if row.window_trades == 0:
+        return  # Every bucket is empty.
+    index = (row.second + 1) % WINDOW_S
+    for _ in range(min(steps, WINDOW_S)):
+        bucket = ring[instrument, index]
+        if bucket.trades != 0:
+            _take_from_window(
+                row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades
+            )
+            bucket.value, bucket.value_low = 0.0, 0.0
+            bucket.size, bucket.trades = 0.0, 0
+        index += 1
+        if index == WINDOW_S:
+            index = 0
+    derive_window(row)
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _take_from_window(row, value, value_low, size, trades):
+    row.window_value, row.window_value_low = add(
+        row.window_value, row.window_value_low, value, value_low
+    )
+    row.window_size, row.window_size_low = add(
+        row.window_size, row.window_size_low, size, 0.0
+    )
+    row.window_trades += trades
+    if row.window_trades == 0:
+        row.window_value, row.window_value_low = 0.0, 0.0
+        row.window_size, row.window_size_low = 0.0, 0.0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def derive_window(row):
+    """vwap_1m from the window's sums."""
+    row.vwap_1m = np.nan
+    if row.window_size > 0.0:
+        row.vwap_1m = row.window_value / row.window_size / PRICE_UNITS + 0.0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def derive_session(row):
+    """vwap and the distance of the last from it, in basis points."""
+    row.vwap = np.nan
+    row.vs_vwap = np.nan
+    if row.sum_size > 0.0:
+        vwap = row.sum_value / row.sum_size / PRICE_UNITS + 0.0
+        row.vwap = vwap
+        if vwap > 0.0:
+            row.vs_vwap = (row.last / vwap - 1.0) * 1e4
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def include(row, ring, instrument, event):
+    """Add an eligible trade to the session and to its second of the window."""
+    size = event.size
+    value, value_low = two_product(float(event.price), size)
+    row.sum_value, row.sum_value_low = add(
+        row.sum_value, row.sum_value_low, value, value_low
+    )
+    row.sum_size, row.sum_size_low = add(row.sum_size, row.sum_size_low, size, 0.0)
+    row.eligible += 1
+    second = event.ts_event // SECOND_NS
+    if second > row.second - WINDOW_S:
+        bucket = ring[instrument, second % WINDOW_S]
+        bucket.value, bucket.value_low = add(
+            bucket.value, bucket.value_low, value, value_low
+        )
+        before = bucket.size
+        bucket.size = before + size
+        bucket.trades += 1
+        row.window_value, row.window_value_low = add(
+            row.window_value, row.window_value_low, value, value_low
+        )
+        # The window holds the sum of the buckets as they are, with the bucket's own rounding.
+        row.window_size, row.window_size_low = add(
+            row.window_size, row.window_size_low, bucket.size, 0.0
+        )
+        row.window_size, row.window_size_low = add(
+            row.window_size, row.window_size_low, -before, 0.0
+        )
+        row.window_trades += 1
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def exclude_from_session(row, event):
+    """Take a voided eligible trade out of the session; the caller knows that it fits."""
+    size = event.size
+    value, value_low = two_product(float(event.price), size)
+    row.sum_value, row.sum_value_low = add(
+        row.sum_value, row.sum_value_low, -value, -value_low
+    )
+    row.sum_size, row.sum_size_low = add(row.sum_size, row.sum_size_low, -size, 0.0)
+    row.eligible -= 1
+    if row.eligible == 0 or row.sum_size <= 0.0:
+        row.sum_value, row.sum_value_low = 0.0, 0.0
+        row.sum_size, row.sum_size_low = 0.0, 0.0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def exclude_from_window(row, ring, instrument, event):
+    """Take a voided trade out of its second if that is inside and holds so much."""
+    second = event.ts_event // SECOND_NS
+    if second <= row.second - WINDOW_S:
+        return
+    bucket = ring[instrument, second % WINDOW_S]
+    size = event.size
+    if bucket.trades == 0 or size > bucket.size * (1.0 + 1e-12):
+        return
+    _take_from_window(
+        row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades
+    )
+    bucket.trades -= 1
+    bucket.size -= size
+    value, value_low = two_product(float(event.price), size)
+    bucket.value, bucket.value_low = add(
+        bucket.value, bucket.value_low, -value, -value_low
+    )
+    if bucket.trades == 0 or bucket.size <= 0.0:
+        bucket.value, bucket.value_low = 0.0, 0.0
+        bucket.size, bucket.trades = 0.0, 0
+    _take_from_window(row, bucket.value, bucket.value_low, bucket.size, bucket.trades)

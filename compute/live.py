@@ -1,0 +1,278 @@
+"""Loop: frames -> engine -> delta -> Redis. Never waits for ClickHouse, never for a browser.
+
+One step takes everything that has arrived, feeds the engine one batch, and cuts a delta when the
+last one is `cut_ms` old: whoever falls behind takes bigger batches, nothing queues. Redis away
+means that pages show age; the engine goes on and the next cut after its return carries an image.
+"""
+
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from compute import delta
+from compute.bus import BusError
+from compute.engine import Engine
+from compute.intake import Batch, Intake
+from ingest import clock
+from ingest.instrument import Instrument, Reference
+from ingest.meter import Histogram, Rate
+from ingest.source import QUARANTINE_TOPIC, TOPICS, Message, Positions
+
+CUT_MS = 8.0  # Half of a browser's frame at 60 Hz: a cut is never what a page waits for.
+HEARTBEAT_MS = 250.0  # An empty delta at least this often, so that readers know we live.
+IMAGE_SECONDS = 1.0
+CHECKPOINT_SECONDS = 5.0
+HEALTH_SECONDS = 1.0
+RETRY_SECONDS = 0.5  # Between attempts while Redis is away.
+
+_CHECKPOINT = struct.Struct("<II")  # note bytes, crc32 of the rest
+
+
+class Frames(Protocol):
+    """What `live` needs of ingest.source.Source."""
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        """All that has arrived."""
+
+    def seek(self, positions: Positions) -> None:
+        """Read on after these."""
+
+    def lag(self, positions: Positions) -> int:
+        """Frames not yet taken."""
+
+
+class Rows(Protocol):
+    """What `live` needs of ingest.source.ReferenceSource."""
+
+    def read_all(self) -> list[Instrument]:
+        """Every reference row there is."""
+
+    def poll(self) -> list[Instrument]:
+        """Rows that came since."""
+
+
+class Deltas(Protocol):
+    """What `live` needs of compute.bus.Bus."""
+
+    def publish(self, worker: int, epoch: int, sequence: int, delta: bytes, **more: Any) -> None:
+        """Tell the delta."""
+
+    def checkpoint(self, worker: int) -> bytes | None:
+        """The newest checkpoint."""
+
+    def last_epoch(self, worker: int) -> int:
+        """The newest epoch."""
+
+    def set_reference(self, data: bytes) -> None:
+        """Share the reference rows."""
+
+    def report(self, role: str, health: dict[str, Any]) -> None:
+        """Say how we are."""
+
+
+class Quarantine(Protocol):
+    """What `live` needs of ingest.source.Publisher."""
+
+    def publish(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
+        """Keep a refused value."""
+
+
+class Live:
+    """One worker's share of the partitions, from frames to deltas."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        frames: Frames,
+        rows: Rows,
+        bus: Deltas,
+        quarantine: Quarantine,
+        *,
+        worker: int = 0,
+        cut_ms: float = CUT_MS,
+        now_ns: Callable[[], int] = clock.now_ns,
+    ) -> None:
+        """Read the reference rows, take up the newest checkpoint, and seek behind it."""
+        self.frames, self.rows, self.bus, self.quarantine = frames, rows, bus, quarantine
+        self.worker, self.cut_ns, self.now_ns = worker, round(cut_ms * 1e6), now_ns
+        self.reference = Reference(rows.read_all())
+        self.intake = Intake(self.reference, self._refresh)
+        self.engine = Engine(self.reference)
+        self.cutter = delta.Cutter()
+        self.positions: Positions = {}
+        self.sequence = 0
+        self.epoch = 0
+        self.refused = 0
+        self.rate = Rate(now_ns())
+        self.latency = Histogram()
+        self.newest_send_ns = 0
+        self.redis_away_since = 0.0
+        self._image_due = self._checkpoint_due = self._health_due = 0.0
+        self._cut_at = self._told_reference = self._retry_at = 0.0
+        self._dirty = False
+        self._resume()
+
+    def _resume(self) -> None:
+        saved = None
+        try:
+            saved = self.bus.checkpoint(self.worker)
+            self.epoch = self.bus.last_epoch(self.worker) + 1
+        except BusError:
+            self.redis_away_since = time.monotonic()
+        self.epoch = max(self.epoch, self.now_ns() // 1_000_000)
+        if saved:
+            try:
+                note, state = unpack_checkpoint(saved)
+                self.engine.restore(state)
+                self.intake.sequences.restore(note["sequences"])
+                self.positions = {(t, p): offset for t, p, offset in note["positions"]}
+            except ValueError:  # Another version's, or torn: Kafka has it all, begin anew.
+                self.engine = Engine(self.reference)
+                self.positions = {}
+        self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
+        self.frames.seek(self.positions)
+
+    def step(self) -> int:
+        """Take what has arrived, cut if due; the number of events taken."""
+        wait_ns = self.cut_ns if self._dirty else round(HEARTBEAT_MS * 1e6) // 4
+        since_cut = time.monotonic() - self._cut_at
+        messages = self.frames.poll(max(0.0, min(wait_ns / 1e9, wait_ns / 1e9 - since_cut)))
+        count = self._take(messages) if messages else 0
+        now = time.monotonic()
+        elapsed_ms = (now - self._cut_at) * 1e3
+        due = elapsed_ms >= (self.cut_ns / 1e6 if self._dirty else HEARTBEAT_MS)
+        if due and now >= self._retry_at:
+            self._cut(now)
+        if now >= self._health_due:
+            self._refresh()
+            self._report(now)
+        return count
+
+    def _take(self, messages: list[Message]) -> int:
+        batch = self.intake.take(messages)
+        start = 0
+        for gap in batch.gaps:  # The events before the gap count before it is marked.
+            self.engine.step(batch.events[start : gap.at], None)
+            self.engine.mark_gap(gap.instruments, gap.missing)
+            start = gap.at
+        self.engine.step(batch.events[start:], None)
+        for message, error in batch.refused:
+            self.refused += 1
+            self._keep(message, error.reason, str(error))
+        for message in messages:
+            self.positions[message.topic, message.partition] = message.offset
+        self._stamp(batch)
+        self._dirty = self._dirty or len(batch.events) > 0
+        return len(batch.events)
+
+    def _stamp(self, batch: Batch) -> None:
+        self.rate.add(len(batch.events))
+        now_ns = self.now_ns()
+        sent = [span.ts_send for span in batch.spans if span.ts_send]
+        if sent:
+            self.newest_send_ns = max(sent)
+            self.latency.add([(now_ns - at) / 1e6 for at in sent])  # type: ignore[arg-type]
+
+    def _keep(self, message: Message, reason: str, text: str) -> None:
+        place = {"topic": TOPICS[message.topic], "partition": message.partition}
+        headers = [
+            ("reason", reason.encode()),
+            ("text", text.encode()),
+            *((name, str(value).encode()) for name, value in place.items()),
+            ("offset", str(message.offset).encode()),
+        ]
+        self.quarantine.publish(QUARANTINE_TOPIC, -1, message.value, headers=headers)
+
+    def _refresh(self) -> bool:
+        """Take reference rows that came since; whether there were any."""
+        rows = self.rows.poll()
+        if rows:
+            self.reference.update(rows)
+            self.intake.known()
+            self.engine.grow(self.reference)
+        if self._told_reference != self.reference.version:
+            try:
+                self.bus.set_reference(self.reference.to_json())
+                self._told_reference = self.reference.version
+            except BusError:
+                pass  # Told when Redis is back: the version still differs.
+        return bool(rows)
+
+    def _cut(self, now: float) -> None:
+        engine = self.engine
+        engine.total()
+        self.sequence += 1
+        ts_cut = self.now_ns()
+        frame = self.cutter.cut(engine.tables, engine.oldest_ns, self.epoch, self.sequence, ts_cut)
+        more: dict[str, bytes] = {}
+        if now >= self._image_due:
+            more["image"] = delta.pack_image(
+                engine.tables, self.epoch, self.sequence, ts_cut, self.positions
+            )
+        if now >= self._checkpoint_due:
+            more["checkpoint"] = self._checkpoint()
+        self._cut_at = now
+        try:
+            self.bus.publish(self.worker, self.epoch, self.sequence, frame, **more)
+        except BusError:
+            # The cut is lost to readers, so the next one must carry the whole.
+            self.redis_away_since = self.redis_away_since or now
+            self._image_due, self._retry_at = 0.0, now + RETRY_SECONDS
+            return
+        self.redis_away_since = 0.0
+        self._dirty = False
+        if "image" in more:
+            self._image_due = now + IMAGE_SECONDS
+        if "checkpoint" in more:
+            self._checkpoint_due = now + CHECKPOINT_SECONDS
+
+    def _checkpoint(self) -> bytes:
+        positions = [[*place, offset] for place, offset in sorted(self.positions.items())]
+        note = {"positions": positions, "sequences": self.intake.sequences.state()}
+        return pack_checkpoint(note, self.engine.checkpoint())
+
+    def _report(self, now: float) -> None:
+        now_ns = self.now_ns()
+        sequences = self.intake.sequences
+        feed_age_s = (now_ns - self.newest_send_ns) / 1e9 if self.newest_send_ns else None
+        health = {
+            "now_ms": now_ns / 1e6,
+            "events_per_s": round(self.rate.read(now_ns)),
+            "events": self.rate.total,
+            "behind_s": (self.latency.percentile(0.5) or 0.0) / 1e3,
+            "behind_frames": self.frames.lag(self.positions),
+            "kafka_ms_p50": self.latency.percentile(0.5),
+            "kafka_ms_p99": self.latency.percentile(0.99),
+            "feed_age_s": feed_age_s,
+            "gaps": sequences.gaps,
+            "repeats": sequences.repeats,
+            "resets": sequences.resets,
+            "quarantined": self.refused,
+            "instruments": len(self.reference.by_id),
+        }
+        self.latency.clear()
+        self._health_due = now + HEALTH_SECONDS
+        try:
+            self.bus.report(f"live.{self.worker}", health)
+        except BusError:
+            self.redis_away_since = self.redis_away_since or now
+
+
+def pack_checkpoint(note: dict[str, Any], state: bytes) -> bytes:
+    """Positions and sequences (JSON) with the engine's state, guarded by a checksum."""
+    text = json.dumps(note).encode()
+    return _CHECKPOINT.pack(len(text), zlib.crc32(state, zlib.crc32(text))) + text + state
+
+
+def unpack_checkpoint(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Inverse of `pack_checkpoint`; ValueError where the bytes are torn."""
+    if len(data) < _CHECKPOINT.size:
+        raise ValueError("checkpoint is torn: shorter than its head")
+    size, checksum = _CHECKPOINT.unpack_from(data)
+    text = data[_CHECKPOINT.size : _CHECKPOINT.size + size]
+    state = data[_CHECKPOINT.size + size :]
+    if zlib.crc32(state, zlib.crc32(text)) != checksum:
+        raise ValueError("checkpoint is torn: its checksum does not fit")
+    return json.loads(text), state

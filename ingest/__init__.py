@@ -1,0 +1,1 @@
+"""Kafka frames become events: the shapes, the feeds, the market and the door to Kafka."""

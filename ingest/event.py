@@ -1,0 +1,73 @@
+"""Shape: one market event, 64 bytes, the same in Kafka, in the engine and in the record.
+
+The first half is the envelope; the second half is a union that `kind` decides, so a quote
+has `bid, ask, bid_size, ask_size` where a trade has `price, reference, size, fee`. Prices are
+exact: int64 in units of 1e-9, `NO_PRICE` where a side is absent. Sizes are float64 in the
+instrument's own unit (shares, contracts, face, base currency).
+"""
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+PRICE_SCALE = 1_000_000_000  # Units of an exact price: price = integer * 1e-9.
+PRICE_UNIT = 1e-9
+NO_PRICE = -(2**63)  # A side that is absent; no market quotes -9.2e9.
+
+EVENT_BYTES = 64
+
+EVENT = np.dtype(
+    {
+        "names": [
+            *("ts_event", "ts_recv", "sequence", "instrument", "source", "kind", "flags"),
+            *("bid", "ask", "bid_size", "ask_size"),  # QUOTE
+            *("price", "reference", "size", "fee"),  # TRADE, BUST, FILL; STATUS uses reference
+            "book",  # FILL: whose position, in place of the source
+        ],
+        "formats": [
+            *("<i8", "<i8", "<u8", "<u4", "<u2", "u1", "u1"),
+            *("<i8", "<i8", "<f8", "<f8"),
+            *("<i8", "<i8", "<f8", "<f8"),
+            "<u2",
+        ],
+        "offsets": [0, 8, 16, 24, 28, 30, 31, 32, 40, 48, 56, 32, 40, 48, 56, 28],
+        "itemsize": EVENT_BYTES,
+    }
+)
+assert EVENT.itemsize == EVENT_BYTES
+
+
+class Kind(IntEnum):
+    """What an event says; the union's second half follows it."""
+
+    QUOTE = 1  # Best bid and ask of the instrument after the event, whole.
+    TRADE = 2  # price, size > 0 or 0 (a size-0 trade moves nothing), reference = trade id
+    BUST = 3  # The trade `reference` is void; price and size repeat the voided trade's.
+    STATUS = 4  # reference = a Status
+    FILL = 5  # Own execution: size signed (+ bought), fee in the instrument's currency
+
+
+class Status(IntEnum):
+    """Trading status that a STATUS event carries in `reference`."""
+
+    TRADING = 0
+    HALTED = 1
+    AUCTION = 2
+    CLOSED = 3
+
+
+class Flag(IntFlag):
+    """Bits of `flags`. A correction is a BUST and a TRADE of the same id, both CORRECTED."""
+
+    BUYER = 1  # The aggressor bought.
+    SELLER = 2  # The aggressor sold.
+    CORRECTED = 4
+    INELIGIBLE = 8  # Counts in volume, not in VWAP, last, high or low.
+    AUCTION = 16
+    SNAPSHOT = 32
+    RESET = 64  # First event of a new session: session figures start again.
+    INDICATIVE = 128
+
+
+KINDS = np.zeros(256, np.bool_)
+KINDS[[int(kind) for kind in Kind]] = True

@@ -1,0 +1,414 @@
+"""Rule: a seeded synthetic market over 12 classes; the same for demo, tests and bench.
+
+Enters: instruments, a seed, and calls of `step(from, to, count)`. Leaves: arrays of EVENT in the
+order of their intended times, evenly placed as an open-loop source means them, bursts apart. The
+same calls give the same bytes. It has what real streams have: Zipf-like activity, bursts, fast
+millisecond runs, one-sided, locked and crossed books, size-0 trades, negative prices, halts,
+busts and corrections. It reads no clock and numbers no sequence: the replay does.
+
+Prices: fair value = close + own part + leader's move x delta (+ gamma), own part an
+Ornstein-Uhlenbeck process in event time, so that a second moves a price as much at 1 event/s as
+at 2,000,000. An option's leader is its underlying, a back month's its front month, a share's the
+first index future. Quotes stand on tick around the fair value.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ingest.event import EVENT, NO_PRICE, PRICE_SCALE, PRICE_UNIT, Flag, Kind, Status
+from ingest.instrument import AssetClass, Instrument
+from ingest.universe import AS_OF, normal
+
+OPENING_FILLS = 250  # About 31 lines a book; the fund holds some 400 positions later in the day.
+
+
+class _Class(NamedTuple):
+    """How a class trades. Shares of the events sum to 1 over the classes."""
+
+    share: float
+    volatility: float  # Of the own part, a year.
+    spread_bp: float
+    lot: float  # Units; 0: about USD 500 of a coin.
+    fee_bp: float
+    halts: bool = False
+
+
+_CLASSES = {
+    AssetClass.EQUITY: _Class(0.24, 0.26, 1.2, 100, 0.4, halts=True),
+    AssetClass.ETF: _Class(0.08, 0.09, 0.6, 100, 0.3, halts=True),
+    AssetClass.EQUITY_OPTION: _Class(0.34, 0.30, 120.0, 1, 8.0),
+    AssetClass.INDEX_FUTURE: _Class(0.08, 0.14, 0.3, 1, 0.06, halts=True),
+    AssetClass.RATES_FUTURE: _Class(0.06, 0.045, 0.3, 1, 0.05),
+    AssetClass.COMMODITY_FUTURE: _Class(0.06, 0.30, 1.5, 1, 0.2, halts=True),
+    AssetClass.FUTURE_OPTION: _Class(0.03, 0.30, 150.0, 1, 6.0),
+    AssetClass.FX: _Class(0.05, 0.075, 0.4, 1e6, 0.02),
+    AssetClass.GOVERNMENT_BOND: _Class(0.02, 0.05, 0.8, 1e6, 0.05),
+    AssetClass.CREDIT: _Class(0.01, 0.08, 4.0, 1e5, 0.5),
+    AssetClass.CRYPTO_SPOT: _Class(0.015, 0.50, 0.8, 0, 2.0),
+    AssetClass.CRYPTO_PERPETUAL: _Class(0.015, 0.55, 0.5, 0, 1.0),
+}
+# What each book of the fund trades, in the order of its books: classes, currencies (empty: all).
+_STRATEGIES: tuple[tuple[tuple[AssetClass, ...], tuple[str, ...]], ...] = (
+    ((AssetClass.RATES_FUTURE, AssetClass.GOVERNMENT_BOND), ()),
+    ((AssetClass.FX,), ()),
+    ((AssetClass.COMMODITY_FUTURE, AssetClass.FUTURE_OPTION), ()),
+    ((AssetClass.EQUITY, AssetClass.EQUITY_OPTION), ("USD",)),
+    ((AssetClass.EQUITY,), ("EUR", "GBX", "CHF")),
+    ((AssetClass.INDEX_FUTURE, AssetClass.ETF, AssetClass.EQUITY_OPTION), ()),
+    ((AssetClass.CREDIT,), ()),
+    ((AssetClass.CRYPTO_SPOT, AssetClass.CRYPTO_PERPETUAL), ()),
+)
+
+ROW = np.dtype(
+    [
+        *(("bid", "<i8"), ("ask", "<i8"), ("ts", "<i8"), ("tick_exact", "<i8")),
+        *(("fair", "<f8"), ("own", "<f8"), ("anchor", "<f8"), ("sigma", "<f8")),  # Sigma a root s.
+        *(("tick", "<f8"), ("spread", "<f8"), ("lot", "<f8"), ("floor", "<f8")),  # Spread in ticks.
+        *(("delta", "<f8"), ("gamma", "<f8"), ("strike", "<f8"), ("sign", "<f8")),
+        *(("weight", "<f8"), ("leader", "<i8"), ("source", "<i8")),
+        *(("halted", "u1"), ("halts", "u1"), ("pad", "V38")),
+    ]
+)
+assert ROW.itemsize == 192  # Three cache lines.
+
+CONTROL = np.dtype(
+    [
+        *(("seed", "<u8"), ("trade_id", "<i8"), ("ring", "<i8"), ("started", "<i8")),
+        *(("mend_head", "<i8"), ("mend_tail", "<i8"), ("halt_head", "<i8"), ("halt_tail", "<i8")),
+        *(("halt_next", "<i8"), ("halt_mean", "<f8"), ("halt_length", "<i8")),
+        *(("burst_next", "<i8"), ("burst_mean", "<f8"), ("burst", "<i8"), ("burst_until", "<i8")),
+        *(("burst_share", "<f8"), ("burst_run", "<i8"), ("run_from", "<i8")),
+        *(("forced", "<i8"), ("forced_slot", "<i8")),
+    ]
+)
+PRINT = np.dtype(
+    [*(("id", "<i8"), ("price", "<i8"), ("size", "<f8")), ("instrument", "<i8"), ("flags", "<i8")]
+)
+PRINTS = 512  # Recent trades that may still be busted: 5 ms of a 500,000 events/s stream.
+QUEUE = 256  # Books to mend and halts to lift at any time; when full, nothing new breaks.
+
+_QUOTE, _TRADE, _BUST, _STATUS = (int(k) for k in (Kind.QUOTE, Kind.TRADE, Kind.BUST, Kind.STATUS))
+_BUYER, _SELLER, _CORRECTED = int(Flag.BUYER), int(Flag.SELLER), int(Flag.CORRECTED)
+_INELIGIBLE, _AUCTION = int(Flag.INELIGIBLE), int(Flag.AUCTION)
+_HALTED, _TRADING = int(Status.HALTED), int(Status.TRADING)
+_NO_PRICE, _UNIT = NO_PRICE, PRICE_UNIT
+
+_SECONDS_A_YEAR = 252 * 23_400.0  # Of trading.
+# Long-run standard deviation of the own part = one day's move: kappa = sigma^2 / (2 deviation^2).
+_KAPPA = 252 / (2 * _SECONDS_A_YEAR)
+_TRADES_16 = 13_107  # 20 % of 2^16.
+_MEND_NS = 20_000_000  # A crossed or locked book lasts 20 ms.
+_RUN_STEP_NS = 6_000  # 160 events of a run take 0.96 ms: the hundred within a millisecond.
+_BURST_NS = 400_000_000
+_BURST_EVENTS_MIN = 220  # A run of at most 160 and something after it.
+_BURST_SHARE_MAX = 0.3  # Of the whole stream, while it lasts.
+# Out of 2^20 trades: busts and corrections 1 in 20,000 each, size 0 and auction 1 in 2,000,
+# ineligible 1 in 200. Out of 2^20 quotes: crossed 1 in 20,000, locked and one-sided 1 in 4,000.
+_BUSTS, _CORRECTIONS, _ZEROS, _AUCTIONS, _INELIGIBLES = 52, 104, 628, 1_152, 6_395
+_CROSSED, _LOCKED, _ONE_SIDED = 52, 314, 576
+
+
+@njit(cache=True)
+def _random(control):
+    """splitmix64 (Steele, Lea, Flood 2014): 64 bits."""
+    control.seed += np.uint64(0x9E3779B97F4A7C15)
+    z = control.seed
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(cache=True)
+def _uniform(control):
+    return (np.int64(_random(control) >> np.uint64(11)) + 0.5) / 9007199254740992.0
+
+
+@njit(cache=True)
+def _pick(control, chance, alias):
+    """An instrument by its weight: Walker's alias method, one draw."""
+    bits = _random(control)
+    place = np.int64(((bits >> np.uint64(32)) * np.uint64(len(alias))) >> np.uint64(32))
+    if np.int64(bits & np.uint64(0xFFFFFFFF)) < chance[place]:
+        return place
+    return alias[place]
+
+
+@njit(cache=True)
+def _advance(rows, row, ts, noise):
+    """Move the fair value on to `ts`; `noise` has mean 0 and variance 1."""
+    seconds = min(max(ts - row.ts, 0) * 1e-9, 600.0)
+    row.ts = max(ts, row.ts)
+    row.own += row.sigma * math.sqrt(seconds) * noise - _KAPPA * row.own * seconds
+    fair = row.anchor + row.own
+    if row.leader >= 0:
+        leader = rows[row.leader]
+        move = leader.fair - leader.anchor
+        fair += move * (row.delta + 0.5 * row.gamma * move)
+        if row.sign != 0.0:  # No option is worth less than its exercise.
+            fair = max(fair, row.sign * (leader.fair - row.strike))
+    row.fair = max(fair, row.floor)
+
+
+@njit(cache=True)
+def _write(words, place, ts, instrument, source, kind, flags):
+    """The envelope of an event, as the eight words that a record is."""
+    words[place, 0] = ts
+    words[place, 1] = ts
+    words[place, 2] = 0
+    words[place, 3] = instrument | source << 32 | kind << 48 | flags << 56
+
+
+@njit(cache=True)
+def _stand(row, bits, rare):
+    """Set the row's bid and ask around its fair value. True if the book is locked or crossed."""
+    width = np.int64(row.spread) + np.int64(bits & np.uint64(3)) * np.int64(bits >> np.uint64(2) & np.uint64(1))
+    bid = np.int64(math.floor(row.fair / row.tick - width * 0.5 + 0.5))
+    broken = rare < _LOCKED
+    if broken:
+        width = 0 if rare >= _CROSSED else -1 - np.int64(bits & np.uint64(1))
+    row.bid = bid * row.tick_exact
+    row.ask = (bid + width) * row.tick_exact
+    if row.floor > 0.0 and row.ask <= 0:
+        row.ask = row.tick_exact
+    if row.floor > 0.0 and row.bid <= 0:
+        row.bid = _NO_PRICE  # Nobody pays nothing.
+        broken = False
+    elif _LOCKED <= rare < _ONE_SIDED:
+        if bits & np.uint64(1):
+            row.bid = _NO_PRICE
+        else:
+            row.ask = _NO_PRICE
+    return broken
+
+
+@njit(cache=True)
+def _size(lot, bits):
+    """Mostly a few lots, now and then sixty."""
+    few = np.int64(bits & np.uint64(3)) + 1
+    many = np.int64(bits >> np.uint64(2) & np.uint64(15))
+    return lot * (few * many if bits >> np.uint64(6) & np.uint64(7) == np.uint64(0) and many else few)
+
+
+@njit(cache=True)
+def _quote(control, mends, words, sizes, place, ts, row, instrument, rare):
+    """Write a quote; a broken book is queued for mending."""
+    bits = _random(control)
+    free = control.mend_tail - control.mend_head < QUEUE
+    if not free and rare < _LOCKED:
+        rare = _ONE_SIDED
+    if _stand(row, bits >> np.uint64(40), rare):
+        slot = control.mend_tail % QUEUE
+        mends[slot, 0], mends[slot, 1] = ts + _MEND_NS, instrument
+        control.mend_tail += 1
+    _write(words, place, ts, instrument, row.source, _QUOTE, 0)
+    words[place, 4], words[place, 5] = row.bid, row.ask
+    sizes[place, 6] = 0.0 if row.bid == _NO_PRICE else _size(row.lot, bits)
+    sizes[place, 7] = 0.0 if row.ask == _NO_PRICE else _size(row.lot, bits >> np.uint64(16))
+
+
+@njit(cache=True)
+def _trade(control, prints, words, sizes, place, ts, row, instrument, rare):
+    """Write a trade at the touch and remember it."""
+    bits = _random(control)
+    bought = bits >> np.uint64(63) == np.uint64(1)
+    price = row.ask if bought else row.bid
+    if price == _NO_PRICE:
+        price = row.bid if bought else row.ask
+    flags = _BUYER if bought else _SELLER
+    if rare < _ZEROS:
+        size = 0.0
+    else:
+        size = _size(row.lot, bits)
+    if _ZEROS <= rare < _AUCTIONS:
+        flags = _AUCTION
+    elif _AUCTIONS <= rare < _INELIGIBLES:
+        flags |= _INELIGIBLE  # An average-price or late print, away from the touch.
+        price += (np.int64(bits >> np.uint64(32) & np.uint64(15)) - 7) * row.tick_exact
+        if row.floor > 0.0:
+            price = max(price, row.tick_exact)
+    _print(words, sizes, place, ts, row, instrument, _TRADE, flags, price, control.trade_id, size)
+    if size > 0.0:
+        slot = prints[control.ring % PRINTS]
+        slot.id, slot.price, slot.size = control.trade_id, price, size
+        slot.instrument, slot.flags = instrument, flags
+        control.ring += 1
+    control.trade_id += 1
+
+
+@njit(cache=True)
+def _print(words, sizes, place, ts, row, instrument, kind, flags, price, reference, size):
+    _write(words, place, ts, instrument, row.source, kind, flags)
+    words[place, 4], words[place, 5] = price, reference
+    sizes[place, 6], sizes[place, 7] = size, 0.0
+
+
+@njit(cache=True)
+def _bust(control, rows, prints, words, sizes, place, ts, corrected):
+    """Write the bust of a recent trade, or return False; a correction forces its new trade next."""
+    number = np.int64(_random(control) & np.uint64(PRINTS - 1))
+    slot = prints[number]
+    if slot.id == 0:
+        return False
+    row = rows[slot.instrument]
+    if row.halted:
+        return False
+    flags = slot.flags | (_CORRECTED if corrected else 0)
+    _print(words, sizes, place, ts, row, slot.instrument, _BUST, flags, slot.price, slot.id, slot.size)
+    if corrected:
+        control.forced, control.forced_slot = slot.instrument, number
+    else:
+        slot.id = 0
+    return True
+
+
+@njit(cache=True)
+def _correct(control, rows, prints, words, sizes, place, ts):
+    """Write what is forced: the second half of a correction, or the auction after a halt."""
+    instrument = control.forced
+    row = rows[instrument]
+    control.forced = -1
+    if control.forced_slot < 0:
+        _trade(control, prints, words, sizes, place, ts, row, instrument, _ZEROS)
+        return
+    slot = prints[control.forced_slot]
+    bits = _random(control)
+    if bits & np.uint64(1) or slot.price == row.tick_exact:
+        slot.size = _size(row.lot, bits >> np.uint64(8))
+    else:
+        slot.price -= row.tick_exact
+    flags = slot.flags | _CORRECTED
+    _print(words, sizes, place, ts, row, instrument, _TRADE, flags, slot.price, slot.id, slot.size)
+
+
+@njit(cache=True)
+def _wait(control, mean_ns):
+    """Nanoseconds to the next event of a Poisson process; about forever where it has no rate."""
+    return np.int64(min(-math.log(_uniform(control)) * mean_ns, 4e18))
+
+
+@njit(cache=True)
+def _status(control, rows, halts, chance, alias, words, sizes, place, ts):
+    """Write the status event that is due, or return False."""
+    head = control.halt_head % QUEUE
+    if control.halt_tail > control.halt_head and halts[head, 0] <= ts:
+        instrument = halts[head, 1]
+        control.halt_head += 1
+        rows[instrument].halted = 0
+        control.forced, control.forced_slot = instrument, -1
+        status = _TRADING
+    elif control.halt_next <= ts:
+        control.halt_next = ts + 1 + _wait(control, control.halt_mean)
+        instrument = _pick(control, chance, alias)
+        halted = control.halt_tail - control.halt_head
+        full = halted >= min(QUEUE, max(1, len(rows) // 8))
+        if full or rows[instrument].halts == 0 or rows[instrument].halted:
+            return False
+        tail = control.halt_tail % QUEUE
+        halts[tail, 0], halts[tail, 1] = ts + control.halt_length, instrument
+        control.halt_tail += 1
+        rows[instrument].halted = 1
+        status = _HALTED
+    else:
+        return False
+    row = rows[instrument]
+    _print(words, sizes, place, ts, row, instrument, _STATUS, 0, 0, status, 0.0)
+    return True
+
+
+@njit(cache=True)
+def _start_burst(control, rows, ts, gap):
+    """Choose a symbol whose burst fits the stream: 80 to 330 of its mean seconds within 0.4 s.
+
+    Measured over calendar seconds and with a symbol's noise that is a peak of 50 to 480 means.
+    """
+    control.burst_next = ts + 1 + _wait(control, control.burst_mean)
+    for _ in range(16):
+        bits = _random(control)
+        place = np.int64(((bits >> np.uint64(32)) * np.uint64(len(rows))) >> np.uint64(32))
+        if rows[place].halted:
+            continue
+        events = (80.0 + 250.0 * _uniform(control)) * rows[place].weight * 1e9 / gap
+        run = 110 + np.int64(bits & np.uint64(31))
+        share = (events - run) * gap / _BURST_NS
+        if events >= _BURST_EVENTS_MIN and share <= _BURST_SHARE_MAX:
+            control.burst, control.burst_until = place, ts + _BURST_NS
+            control.burst_share, control.burst_run = share, run
+            control.run_from = ts
+            return
+
+
+@njit(cache=True)
+def _choose(control, rows, chance, alias, ts):
+    """The next instrument: the burst's, or one by weight that is not halted."""
+    if control.burst >= 0:
+        if ts >= control.burst_until or rows[control.burst].halted:
+            control.burst, control.burst_run = -1, 0
+        elif control.burst_run > 0:
+            control.burst_run -= 1
+            return control.burst
+        elif _uniform(control) < control.burst_share:
+            return control.burst
+    instrument = _pick(control, chance, alias)
+    while rows[instrument].halted:
+        instrument = instrument + 1 if instrument + 1 < len(rows) else 0
+    return instrument
+
+
+@njit(cache=True)
+def _step(control, rows, chance, alias, prints, mends, halts, words, sizes, ts_from, gap):
+    """Fill all of `words` [n, 8] (int64) and its float64 twin `sizes` with events."""
+    fast = min(gap, float(_RUN_STEP_NS))
+    run_place, run_ts = -1, 0
+    for place in range(len(words)):
+        even = ts_from + np.int64(place * gap)
+        if even >= control.burst_next:
+            _start_burst(control, rows, even, gap)
+        if control.burst_run > 0:  # The run is faster than the stream; then the stream catches up.
+            if run_place < 0:
+                run_place, run_ts = place, even
+            ts = run_ts + np.int64((place - run_place) * fast)
+        else:
+            run_place, ts = -1, even
+        if control.forced >= 0:
+            _correct(control, rows, prints, words, sizes, place, ts)
+            continue
+        if _status(control, rows, halts, chance, alias, words, sizes, place, ts):
+            continue
+        bits = _random(control)
+        rare = np.int64(bits >> np.uint64(44))
+        head = control.mend_head % QUEUE
+        mending = control.mend_tail > control.mend_head and mends[head, 0] <= ts
+        if mending:
+            instrument, rare = mends[head, 1], _ONE_SIDED
+            control.mend_head += 1
+            mending = rows[instrument].halted == 0
+        if not mending:
+            instrument = _choose(control, rows, chance, alias, ts)
+        row = rows[instrument]
+        trades = np.int64(bits & np.uint64(0xFFFF)) < _TRADES_16 and not mending
+        if trades and rare < _CORRECTIONS:
+            if _bust(control, rows, prints, words, sizes, place, ts, rare >= _BUSTS):
+                continue
+        if trades:
+            _trade(control, prints, words, sizes, place, ts, row, instrument, max(rare, _CORRECTIONS))
+            continue
+        # The sum of two 14-bit numbers, to variance 1: sqrt(6) / 2^14.
+        both = np.int64(bits >> np.uint64(16) & np.uint64(16383)) + np.int64(bits >> np.uint64(30) & np.uint64(16383))
+        noise = (both - 16383) * 1.4950e-4
+        _advance(rows, row, ts, noise * 3.0 if instrument == control.burst else noise)
+        _quote(control, mends, words, sizes, place, ts, row, instrument, rare)
+
+
+@njit(cache=True)
+def _open(control, rows):
+    """Fair values and first books of all rows; leaders of leaders need the second round."""
+    for _ in range(3):
+        for place in range(len(rows)):
+            _advance(rows, rows[place], 0, 0.0)
+    for place in range(len(rows)):
+        _stand(rows[place], _random(control), _ONE_SIDED)

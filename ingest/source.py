@@ -1,0 +1,263 @@
+"""Door: Kafka, the only importer of its client. Bounded batches in, frames out, commit when told.
+
+Partitions are assigned by arithmetic (partition index modulo workers), not by the group
+protocol: a worker starts at once, and the same worker always owns the same instruments.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+
+from ingest.instrument import AssetClass, Instrument
+
+TOPICS = (*(asset_class.topic for asset_class in AssetClass), "fills")
+FILLS = len(AssetClass)  # Index of `fills` among TOPICS.
+TOPIC_INDEX = {topic: index for index, topic in enumerate(TOPICS)}
+REFERENCE_TOPIC = "reference"
+QUARANTINE_TOPIC = "quarantine"
+
+POLL_MESSAGES_MAX = 512  # x up to a few hundred events a frame: a batch of about 100,000 events.
+POLL_SECONDS = 0.02  # How long an idle poll sleeps in the client; a message wakes it at once.
+CONNECT_SECONDS = 10.0
+
+Positions = dict[tuple[int, int], int]  # (topic index, partition) -> offset
+
+
+class Message(NamedTuple):
+    """One Kafka value and where it stands; `timestamp_ns` is the log's, the same for all readers."""
+
+    topic: int
+    partition: int
+    offset: int
+    timestamp_ns: int
+    value: bytes
+
+
+class SourceError(RuntimeError):
+    """Kafka cannot be reached or refuses; the text says what, where and what to do."""
+
+
+def _config(brokers: str) -> dict[str, object]:
+    return {
+        "bootstrap.servers": brokers,
+        "socket.nagle.disable": True,
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "log_level": 2,  # The client's own chatter; we report what we see ourselves.
+    }
+
+
+def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[str, int]:
+    """Partition count by topic, asking until all exist or CONNECT_SECONDS have passed."""
+    wanted = list(topics)
+    deadline = time.monotonic() + CONNECT_SECONDS
+    problem = "no answer"
+    while time.monotonic() < deadline:
+        try:
+            known = client.list_topics(timeout=2.0).topics
+        except KafkaException as error:
+            problem = str(error.args[0])
+            continue
+        missing = [topic for topic in wanted if topic not in known or not known[topic].partitions]
+        if not missing:
+            return {topic: len(known[topic].partitions) for topic in wanted}
+        problem = f"no topic {', '.join(missing)}"
+        for topic in missing:  # Asking for one topic creates it where the cluster allows that.
+            client.list_topics(topic, timeout=2.0)
+    raise SourceError(
+        f"Kafka at {brokers} is not ready: {problem}. Check the address and that the topics exist."
+    )
+
+
+class Source:
+    """A consumer of all market and fill topics, or of one worker's share of their partitions."""
+
+    def __init__(self, brokers: str, group: str, worker: int = 0, workers: int = 1) -> None:
+        """Connect and find the partitions; reading starts at `seek`."""
+        self.brokers = brokers
+        self._consumer = Consumer(
+            {
+                **_config(brokers),
+                "group.id": group,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                # A fetch that finds nothing is answered after this long: the stand-in does not
+                # wake it, so it bounds the stand-in's latency; real Kafka answers at once.
+                "fetch.wait.max.ms": 3,
+                "fetch.min.bytes": 1,
+                "fetch.queue.backoff.ms": 2,
+                "fetch.error.backoff.ms": 20,
+                "queued.min.messages": 20_000,
+                "queued.max.messages.kbytes": 131_072,
+                "fetch.message.max.bytes": 2_097_152,
+            }
+        )
+        counts = _partitions(self._consumer, TOPICS, brokers)
+        every = [(TOPIC_INDEX[topic], part) for topic in TOPICS for part in range(counts[topic])]
+        self.assigned = [place for k, place in enumerate(sorted(every)) if k % workers == worker]
+        self.errors = 0
+
+    def seek(self, positions: Positions) -> None:
+        """Read on after `positions` (the last offset taken); from the beginning where absent."""
+        self._consumer.assign(
+            [
+                TopicPartition(TOPICS[topic], part, positions.get((topic, part), -1) + 1)
+                if (topic, part) in positions
+                else TopicPartition(TOPICS[topic], part, OFFSET_BEGINNING)
+                for topic, part in self.assigned
+            ]
+        )
+
+    def poll(self, timeout_s: float = POLL_SECONDS) -> list[Message]:
+        """All that has arrived, at most POLL_MESSAGES_MAX; waits only while there is nothing."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(POLL_MESSAGES_MAX - 1, 0)]
+        return list(self._whole(messages))
+
+    def _whole(self, messages: list) -> Iterator[Message]:
+        for message in messages:
+            error = message.error()
+            if error is None:
+                yield Message(
+                    TOPIC_INDEX[message.topic()],
+                    message.partition(),
+                    message.offset(),
+                    message.timestamp()[1] * 1_000_000,
+                    message.value() or b"",
+                )
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (the client's name)
+                self.errors += 1  # Transient: the client itself retries and reconnects.
+
+    def commit(self, positions: Positions) -> None:
+        """Tell Kafka how far we are, for its lag tools; never trusted for resuming."""
+        self._consumer.commit(
+            offsets=[
+                TopicPartition(TOPICS[topic], part, offset + 1)
+                for (topic, part), offset in positions.items()
+            ],
+            asynchronous=True,
+        )
+
+    def lag(self, positions: Positions) -> int:
+        """Frames that Kafka holds beyond `positions`, from the client's own cached watermarks."""
+        behind = 0
+        for topic, part in self.assigned:
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(TOPICS[topic], part), cached=True
+            )
+            if high > 0:
+                behind += max(0, high - 1 - positions.get((topic, part), -1))
+        return behind
+
+    def close(self) -> None:
+        """Leave without committing."""
+        self._consumer.close()
+
+
+class ReferenceSource:
+    """Reads the compacted topic `reference`: everything at the start, changes later."""
+
+    def __init__(self, brokers: str, group: str) -> None:
+        """Connect and start at the beginning."""
+        self._consumer = Consumer(
+            {**_config(brokers), "group.id": f"{group}-reference", "enable.auto.commit": False}
+            | {"fetch.wait.max.ms": 50, "enable.partition.eof": True}
+        )
+        count = _partitions(self._consumer, [REFERENCE_TOPIC], brokers)[REFERENCE_TOPIC]
+        self._consumer.assign(
+            [TopicPartition(REFERENCE_TOPIC, part, OFFSET_BEGINNING) for part in range(count)]
+        )
+        self._ends_wanted = count
+        self.refused: list[tuple[bytes, str]] = []
+
+    def read_all(self, seconds: float = 5.0) -> list[Instrument]:
+        """Every row up to the present end of the topic."""
+        rows: list[Instrument] = []
+        ends: set[int] = set()
+        deadline = time.monotonic() + seconds
+        while len(ends) < self._ends_wanted and time.monotonic() < deadline:
+            for message in self._consumer.consume(1000, 0.05):
+                error = message.error()
+                if error is None:
+                    self._take(message.value(), rows)
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    ends.add(message.partition())
+        return rows
+
+    def poll(self) -> list[Instrument]:
+        """Rows that arrived since; does not wait."""
+        rows: list[Instrument] = []
+        for message in self._consumer.consume(1000, 0):
+            if message.error() is None:
+                self._take(message.value(), rows)
+        return rows
+
+    def _take(self, value: bytes, rows: list[Instrument]) -> None:
+        try:
+            rows.append(Instrument.from_json(value))
+        except ValueError as error:
+            self.refused.append((value, str(error)))
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+class Publisher:
+    """A producer. `publish` never loses a value: while the queue is full it waits and serves it."""
+
+    def __init__(self, brokers: str) -> None:
+        """Connect lazily; `flush` tells whether all arrived."""
+        self._producer = Producer(
+            {
+                **_config(brokers),
+                "linger.ms": 0,
+                "acks": "all",
+                "enable.idempotence": False,  # The mock cluster has none; sequences find repeats.
+                "batch.size": 1_048_576,
+                "message.max.bytes": 2_097_152,
+                "queue.buffering.max.kbytes": 262_144,
+                "queue.buffering.max.messages": 200_000,
+            }
+        )
+        self.failed = 0
+
+    def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        """Queue one value; partition -1 lets the key decide."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key, partition, on_delivery=self._delivered, headers=headers or []
+                )
+            except BufferError:
+                self._producer.poll(0.01)
+            else:
+                break
+        self._producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None:
+            self.failed += 1
+
+    def flush(self, seconds: float) -> int:
+        """Wait until all is delivered; the number that is not."""
+        return int(self._producer.flush(seconds))

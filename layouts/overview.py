@@ -1,0 +1,19 @@
+"""Desk: the whole fund on one page."""
+
+from app.blocks import Bars, Books, Chart, Curve, Desk, Exposure, Feed, Glass, Grid, Treemap
+
+PRICES = ["bid_size", "bid", "ask", "ask_size", "last", "change", "vwap", "vs_vwap"]
+RISK = ["volatility", "volume", "position", "exposure", "pnl", "ts_event"]
+
+Desk(
+    "Overview",
+    left=[
+        Books(),
+        Exposure(),
+        Exposure("Exposure by book", table="books", head="Book", height=0, narrow=None),
+        Bars("P&L by class", "USD k", 300, 0, "classes", "Class", "pnl", ["pnl", "positions"]),
+    ],
+    centre=[Grid("Blotter", columns=[*PRICES, *RISK])],
+    foot=[Curve("P&L today"), Treemap("Exposure map")],
+    right=[Chart(), Feed(), Glass()],
+).servable()
