@@ -30,17 +30,11 @@ from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
-READERS = (
-    4  # Connections for reads: a page's chart, an audit, a bench and one to spare.
-)
+READERS = 4  # Connections for reads: a page's chart, an audit, a bench and one to spare.
 BODY_BYTES_MAX = 2 << 30  # One insert: two million rows are 300 MB.
 HEAD_BYTES_MAX = 1 << 16  # An INSERT statement without its data.
-PIECE_BYTES = (
-    1 << 20
-)  # One read of the socket; fits the second-level cache on its way through.
-STOP_SECONDS_MAX = (
-    1.5  # Then the process ends as a kill would: whole blocks stay, halves do not.
-)
+PIECE_BYTES = 1 << 20  # One read of the socket; fits the second-level cache on its way through.
+STOP_SECONDS_MAX = 1.5  # Then the process ends as a kill would: whole blocks stay, halves do not.
 
 # What the HTTP server of ClickHouse keeps to itself; every other argument is a setting.
 TRANSPORT = frozenset(
@@ -71,9 +65,7 @@ TRANSPORT = frozenset(
     )
 )
 # Formats without head or foot: their pieces, one after the other, are the whole.
-STREAMED = frozenset(
-    ("Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow")
-)
+STREAMED = frozenset(("Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow"))
 
 INSERT = re.compile(rb"\s*INSERT\s+INTO\s", re.IGNORECASE)
 INSERT_HEAD = re.compile(
@@ -152,22 +144,16 @@ class Engine:
         pieces: Iterator[bytes] = iter(())
         try:
             pieces = _answer(reader, query, settings, params, form)
-            yield functools.partial(
-                loop.run_in_executor, self._read, next, pieces, None
-            )
+            yield functools.partial(loop.run_in_executor, self._read, next, pieces, None)
         finally:
             # The engine drops the rest of an answer that is not read to its end.
             await loop.run_in_executor(self._read, pieces.close)  # type: ignore[attr-defined]
             self._readers.put_nowait(reader)
 
-    async def execute(
-        self, query: str, settings: dict[str, str], params: dict[str, str]
-    ) -> bytes:
+    async def execute(self, query: str, settings: dict[str, str], params: dict[str, str]) -> bytes:
         """Answer of a statement that changes something; in line with the inserts."""
         loop = asyncio.get_running_loop()
-        run = functools.partial(
-            _answer, self._writer, query, settings, params, "TabSeparated"
-        )
+        run = functools.partial(_answer, self._writer, query, settings, params, "TabSeparated")
         return await loop.run_in_executor(self._write, lambda: b"".join(run()))
 
     def close(self) -> None:
@@ -212,9 +198,7 @@ def _insert(
     gone: Callable[[], bool],
 ) -> int:
     if gone():
-        raise QueryError(
-            "Code: 210. DB::Exception: The client left before its insert began"
-        )
+        raise QueryError("Code: 210. DB::Exception: The client left before its insert began")
     found = INSERT_HEAD.match(head)
     assert found, "the handler passes only what matches"
     database = settings.pop("database", None)
@@ -340,9 +324,7 @@ class Query(RequestHandler):
         try:
             await self._run()
         except QueryError as error:
-            if (
-                self._headers_written
-            ):  # Too late for a status: an answer cut short is an error.
+            if self._headers_written:  # Too late for a status: an answer cut short is an error.
                 self.request.connection.stream.close()  # type: ignore[union-attr]
                 return
             self.set_status(error.status)
@@ -367,9 +349,7 @@ class Query(RequestHandler):
             return
         text = b"".join((arguments.get("query", "").encode(), *self.pieces)).decode()
         form = arguments.get("default_format", "TabSeparated")
-        if not re.match(
-            r"\s*(SELECT|WITH|SHOW|DESC|EXISTS|EXPLAIN|\()", text, re.IGNORECASE
-        ):
+        if not re.match(r"\s*(SELECT|WITH|SHOW|DESC|EXISTS|EXPLAIN|\()", text, re.IGNORECASE):
             self.write(await self.engine.execute(text, settings, params))
             return
         self.set_header("X-ClickHouse-Summary", "{}")
@@ -377,21 +357,15 @@ class Query(RequestHandler):
             while (piece := await next_piece()) is not None:
                 self.write(piece)
                 if len(piece) > 1 << 16:
-                    await (
-                        self.flush()
-                    )  # Waits for a slow client: the answer is never all here.
+                    await self.flush()  # Waits for a slow client: the answer is never all here.
 
     def _form(self) -> dict[str, str]:
         """Arguments that came as a form; long queries with parameters do."""
         kind = self.request.headers.get("Content-Type", "")
-        if not kind.startswith(
-            ("multipart/form-data", "application/x-www-form-urlencoded")
-        ):
+        if not kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
             return {}
         found: dict[str, list[bytes]] = {}
-        parse_body_arguments(
-            kind, b"".join(self.pieces), found, {}, self.request.headers
-        )
+        parse_body_arguments(kind, b"".join(self.pieces), found, {}, self.request.headers)
         self.pieces = []
         return {name: values[-1].decode() for name, values in found.items()}
 
@@ -452,11 +426,7 @@ async def _serve(data_dir: Path, port: int, on_ready: Callable[[int], None]) -> 
         sockets = bind_sockets(port, "127.0.0.1")
     except OSError as error:
         engine.close()
-        what = (
-            "is taken"
-            if error.errno == errno.EADDRINUSE
-            else f"cannot be opened ({error})"
-        )
+        what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error})"
         raise ServeError(f"port {port} for ClickHouse {what}: name another") from None
     server.add_sockets(sockets)
     on_ready(sockets[0].getsockname()[1])

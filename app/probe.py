@@ -106,6 +106,13 @@ def port(number: int) -> str:
     return ""
 
 
+def listening(number: int) -> bool:
+    """Whether somebody listens on this port of loopback."""
+    with socket.socket() as sock:
+        sock.settimeout(ANSWER_SECONDS)
+        return sock.connect_ex((LOOPBACK, number)) == 0
+
+
 def folder(path: Path) -> str:
     """Whether files can be made in `path`, which is made if it is missing."""
     trial = path / f".trial-{uuid.uuid4().hex}"

@@ -138,12 +138,20 @@ def running(run_file: Path) -> dict[str, Any] | None:
     """What a living `up` wrote there; None where there is none, or its process has ended."""
     try:
         run = json.loads(run_file.read_bytes())
-        os.kill(int(run["pid"]), 0)
-    except PermissionError:
-        return None  # Its process is another user's by now, or the file is not ours to read.
+        alive = run["pid"] > 0 and process_mark(run["pid"]) == run["process_mark"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return dict(run)
+    return dict(run) if alive else None
+
+
+def process_mark(pid: int) -> str:
+    """What tells this process from a later one of the same number; OSError if there is none."""
+    os.kill(pid, 0)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return ""  # Not Linux: the number has to do.
+    return stat.rpartition(")")[2].split()[19]  # proc(5): starttime, in ticks since boot
 
 
 def load(**given: Any) -> Settings:

@@ -65,10 +65,15 @@ class Supervisor:
         logs: Path,
         environment: Callable[[], Mapping[str, str]],
         say: Callable[[str], None],
+        folder: Path | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`environment()` is asked at every start, so a restarted child gets today's addresses."""
-        self.logs, self.environment, self.say, self.now = logs, environment, say, now
+        """`environment()` is asked at every start, so a restarted child gets today's addresses.
+
+        `folder` is where the children stand.
+        """
+        self.logs, self.environment, self.say = logs, environment, say
+        self.folder, self.now = folder, now
         self.children: dict[str, Child] = {}
 
     def start(self, role: Role) -> None:
@@ -133,6 +138,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=self.folder,
                 env=self.environment(),
                 start_new_session=True,
             )

@@ -20,24 +20,18 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from compute import chain
-from compute.row import BLOCK, RECORD, REFUSED, SCHEMA, columns, native, token_of
+from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
 from ingest.event import PRICE_UNIT, Flag, Kind
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
-TOKENS = (
-    1_000  # How many inserts back a repeat is known; one writer repeats only its last.
-)
+TOKENS = 1_000  # How many inserts back a repeat is known; one writer repeats only its last.
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 60
-DRAIN_SECONDS_MAX = (
-    30.0  # How long a new writer waits for a former one's insert to end.
-)
+DRAIN_SECONDS_MAX = 30.0  # How long a new writer waits for a former one's insert to end.
 NAMED_MAX = 5  # Holes and doubles that a count names per partition.
 
 CODECS = {
-    **dict.fromkeys(
-        ("offset", "index", "ts_event", "ts_recv", "sequence"), "Delta, LZ4"
-    ),
+    **dict.fromkeys(("offset", "index", "ts_event", "ts_recv", "sequence"), "Delta, LZ4"),
 }
 
 # One insert stays one block and so one part, on any server.
@@ -68,9 +62,7 @@ class Block(NamedTuple):
     sealed: chain.Sealed
     epoch: int
     ts: int
-    rows: Sequence[
-        np.ndarray
-    ]  # RECORD arrays, the block's rows in order; () if on record
+    rows: Sequence[np.ndarray]  # RECORD arrays, the block's rows in order; () if on record
 
 
 class Count(NamedTuple):
@@ -104,9 +96,7 @@ class Archive:
                 away=False,
             )
         if not database.isidentifier():
-            raise ArchiveError(
-                f"ClickHouse's database {database!r} is not a name", away=False
-            )
+            raise ArchiveError(f"ClickHouse's database {database!r} is not a name", away=False)
         self.database = database
         self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}"
         self._secret = (parts.username or "default", parts.password or "")
@@ -169,9 +159,7 @@ class Archive:
         arrays = [rows for block in blocks for rows in block.rows]
         count = sum(len(rows) for rows in arrays)
         if count > INSERT_ROWS_MAX:
-            raise ValueError(
-                f"{count} rows in one insert, {INSERT_ROWS_MAX} is the limit"
-            )
+            raise ValueError(f"{count} rows in one insert, {INSERT_ROWS_MAX} is the limit")
         token = token_of([block.sealed for block in blocks])
         if count:
             self._insert("events", RECORD, native(arrays, RECORD), f"rows-{token}")
@@ -192,7 +180,7 @@ class Archive:
             client.raw_insert(
                 f"{self.database}.{table}",
                 column_names=list(shape.names or ()),
-                insert_block=memoryview(body),  # type: ignore[arg-type]  Sent as it lies.
+                insert_block=memoryview(body),  # type: ignore[arg-type]  # Sent as it lies.
                 fmt="Native",
                 settings=settings,
             )
@@ -209,9 +197,7 @@ class Archive:
 
     def last_blocks(self) -> dict[tuple[int, int], chain.Sealed]:
         """The newest sealed block of each (topic, partition): its link is the next one's base."""
-        names = ", ".join(
-            f"argMax({name}, last)" for name in ("first", "rows", "schema")
-        )
+        names = ", ".join(f"argMax({name}, last)" for name in ("first", "rows", "schema"))
         found = self._rows(
             f"SELECT topic, partition, max(last), {names}, argMax(hex(digest), last), "
             f"argMax(hex(link), last) FROM {self.database}.blocks GROUP BY topic, partition"
@@ -244,13 +230,12 @@ class Archive:
             )
 
     def refused(self, after: dict[tuple[int, int], int]) -> set[tuple[int, int, int]]:
-        """(topic, partition, offset) of frames on record as refused, beyond `after`."""
+        """(topic, partition, offset) of frames on record as refused beyond `after`; no repeats."""
         found = self._rows(
-            f"SELECT topic, partition, offset FROM {self.database}.events WHERE kind = {REFUSED}"
+            f"SELECT topic, partition, offset FROM {self.database}.events "
+            f"WHERE kind = {REFUSED} AND flags != {NO_EVENT.index('repeat')}"
         )
-        return {
-            (t, p, offset) for t, p, offset in found if offset > after.get((t, p), -1)
-        }
+        return {(t, p, offset) for t, p, offset in found if offset > after.get((t, p), -1)}
 
     # Reading
 
@@ -281,15 +266,11 @@ class Archive:
             holes = last - first + 1 - offsets
             named = self._named(topic, part, holes, doubles, torn)
             counts.append(
-                Count(
-                    topic, part, rows, first, last, offsets, holes, doubles, torn, named
-                )
+                Count(topic, part, rows, first, last, offsets, holes, doubles, torn, named)
             )
         return counts
 
-    def _named(
-        self, topic: int, part: int, holes: int, doubles: int, torn: int
-    ) -> tuple[str, ...]:
+    def _named(self, topic: int, part: int, holes: int, doubles: int, torn: int) -> tuple[str, ...]:
         where = f"{self.database}.events WHERE topic = {topic} AND partition = {part}"
         named = []
         if holes:
@@ -312,9 +293,7 @@ class Archive:
                     named.append(f"offset {offset} lacks {highest + 1 - distinct} rows")
         return tuple(named)
 
-    def bars(
-        self, instrument: int, from_ns: int, to_ns: int, seconds: float
-    ) -> np.ndarray:
+    def bars(self, instrument: int, from_ns: int, to_ns: int, seconds: float) -> np.ndarray:
         """Trade bars of [from_ns, to_ns) in event time: float64 [n, 7].
 
         Columns t (ms, the bar's start), open, high, low, close, vwap, volume. Ineligible trades
@@ -383,9 +362,7 @@ class Archive:
         with _translated(self, "command"):
             client.command(statement)
 
-    def _rows(
-        self, query: str, parameters: dict[str, Any] | None = None
-    ) -> Sequence[Any]:
+    def _rows(self, query: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
         client = self._connected()
         with _translated(self, "query"):
             return client.query(query, parameters=parameters).result_rows
@@ -400,9 +377,7 @@ class _translated:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, ClickHouseError | HTTPError | OSError):
             return
         where = f"ClickHouse at {self.archive.address}"
@@ -459,18 +434,14 @@ def describe_count(counts: Sequence[Count]) -> str:
         "doubles",
     )
     widths = (5, 9, 14, 12, 12, 12, 7, 7)
-    lines = [
-        " ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))
-    ]
+    lines = [" ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))]
     lines += [
         f"{c.topic:>5} {c.partition:>9} {c.rows:>14,} {c.first:>12,} {c.last:>12,} "
         f"{c.offsets:>12,} {c.holes + c.torn:>7,} {c.doubles:>7,}"
         for c in counts
     ]
     wrong = [
-        f"topic {c.topic} partition {c.partition}: {', '.join(c.named)}"
-        for c in counts
-        if c.named
+        f"topic {c.topic} partition {c.partition}: {', '.join(c.named)}" for c in counts if c.named
     ]
     rows = sum(c.rows for c in counts)
     if wrong:

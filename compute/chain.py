@@ -15,9 +15,7 @@ HASH_BYTES = 32
 ORIGIN = bytes(HASH_BYTES)  # The link before a partition's first block.
 
 _LEAF_HEAD = struct.Struct("<8sHBHQQQ")
-_LEAF_TAG = (
-    b"TGleaf1\0"  # Keeps leaves and links apart: neither can pass for the other.
-)
+_LEAF_TAG = b"TGleaf1\0"  # Keeps leaves and links apart: neither can pass for the other.
 _LINK_TAG = b"TGlink1\0"
 
 
@@ -55,9 +53,7 @@ def leaf(
     pieces: Iterable[bytes | memoryview],
 ) -> bytes:
     """SHA-256 of a block; `pieces` are its canonical bytes in order, cut anywhere."""
-    hashed = hashlib.sha256(
-        _LEAF_HEAD.pack(_LEAF_TAG, schema, topic, partition, first, last, rows)
-    )
+    hashed = hashlib.sha256(_LEAF_HEAD.pack(_LEAF_TAG, schema, topic, partition, first, last, rows))
     for piece in pieces:
         hashed.update(piece)
     return hashed.digest()
@@ -89,9 +85,7 @@ def verify(blocks: Iterable[Sealed], read: Callable[[Sealed], bytes]) -> Fault |
     return None
 
 
-def _fault(
-    block: Sealed, before: Sealed | None, read: Callable[[Sealed], bytes]
-) -> str:
+def _fault(block: Sealed, before: Sealed | None, read: Callable[[Sealed], bytes]) -> str:
     if block.last < block.first:
         return f"ends at offset {block.last}, before its start"
     if before is not None and block.first <= before.last:

@@ -13,6 +13,7 @@ import numpy as np
 from compute.chain import Sealed
 from compute.enriched import ENRICHED
 from ingest.event import EVENT_BYTES
+from ingest.frame import REASONS
 
 SCHEMA = 1  # Version of RECORD and of the tables; part of every token and leaf.
 
@@ -41,7 +42,9 @@ assert RECORD.itemsize == KEY_BYTES + EVENT_BYTES + ENRICHED.itemsize == 141
 
 REFUSED = 255  # Kind of the one row that stands for a frame without events.
 
-# The same bytes, three fields: a row is filled by three copies.
+NO_EVENT = (*REASONS, "repeat")  # Why a frame gave none: refused, or all of it seen before.
+
+# The same bytes, fewer fields: a row is filled by three copies.
 PARTS = np.dtype(
     [
         *((name, RECORD[name]) for name in ("topic", "partition", "offset", "index")),
@@ -66,9 +69,7 @@ BLOCK = np.dtype(
     ]
 )
 
-TRANSPOSE_ROWS = (
-    2_048  # 289 KB of rows: they stay in the second-level cache for all columns.
-)
+TRANSPOSE_ROWS = 2_048  # 289 KB of rows: they stay in the second-level cache for all columns.
 
 TYPES = {
     "|u1": "UInt8",
@@ -95,30 +96,36 @@ def columns(shape: np.dtype) -> list[tuple[str, str]]:
 
 
 def fill(
-    topic: int, partition: int, offset: int, events: np.ndarray, enriched: np.ndarray
+    place: tuple[int, int],
+    offsets: Sequence[int],
+    counts: Sequence[int],
+    events: Sequence[np.ndarray],
+    enriched: Sequence[np.ndarray],
 ) -> np.ndarray:
-    """Rows (RECORD [n]) of one frame's events (EVENT [n]) and the numbers after each."""
-    rows = np.empty(len(events), RECORD)
+    """Rows (RECORD) of successive frames of one place (topic, partition).
+
+    Frame k has `offsets[k]` and `counts[k]` events; `events` (EVENT) and `enriched` (ENRICHED)
+    hold those of all frames in order, cut anywhere.
+    """
+    lengths = np.array(counts)
+    total = int(lengths.sum())
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rows = np.empty(total, RECORD)
     parts = rows.view(PARTS)
-    parts["topic"], parts["partition"], parts["offset"] = topic, partition, offset
-    parts["index"] = np.arange(len(events), dtype=np.uint16)
-    parts["event"] = events.view(f"V{EVENT_BYTES}")
-    parts["enriched"] = enriched.view(f"V{ENRICHED.itemsize}")
+    parts["topic"], parts["partition"] = place
+    parts["offset"] = np.repeat(np.array(offsets, np.uint64), lengths)
+    parts["index"] = np.arange(total) - starts
+    parts["event"] = np.concatenate([piece.view(f"V{EVENT_BYTES}") for piece in events])
+    parts["enriched"] = np.concatenate([p.view(f"V{ENRICHED.itemsize}") for p in enriched])
     return rows
 
 
-def refusal(
-    topic: int, partition: int, offset: int, reason: int, ts_ns: int
-) -> np.ndarray:
-    """The one row (RECORD [1]) of a frame that gave no event; `reason` is its index."""
+def refusal(place: tuple[int, int], offset: int, reason: str, ts_ns: int) -> np.ndarray:
+    """The one row (RECORD [1]) of a frame that gave no event; its flags index NO_EVENT."""
     rows = np.zeros(1, RECORD)
-    rows["topic"], rows["partition"], rows["offset"] = topic, partition, offset
-    rows["kind"], rows["flags"], rows["ts_event"], rows["ts_recv"] = (
-        REFUSED,
-        reason,
-        ts_ns,
-        ts_ns,
-    )
+    rows["topic"], rows["partition"] = place
+    rows["offset"], rows["flags"] = offset, NO_EVENT.index(reason)
+    rows["kind"], rows["ts_event"], rows["ts_recv"] = REFUSED, ts_ns, ts_ns
     for name in ENRICHED.names or ():
         rows[name] = np.nan
     return rows
@@ -152,9 +159,7 @@ def native(arrays: Sequence[np.ndarray], shape: np.dtype) -> bytearray:
 
 
 def _head(name: str, kind: str) -> bytes:
-    return b"".join(
-        (_number(len(name)), name.encode(), _number(len(kind)), kind.encode())
-    )
+    return b"".join((_number(len(name)), name.encode(), _number(len(kind)), kind.encode()))
 
 
 def _number(value: int) -> bytes:

@@ -82,7 +82,7 @@ CONTROL = np.dtype(
         *(("mend_head", "<i8"), ("mend_tail", "<i8"), ("halt_head", "<i8"), ("halt_tail", "<i8")),
         *(("halt_next", "<i8"), ("halt_mean", "<f8"), ("halt_length", "<i8")),
         *(("burst_next", "<i8"), ("burst_mean", "<f8"), ("burst", "<i8"), ("burst_until", "<i8")),
-        *(("burst_share", "<f8"), ("burst_run", "<i8"), ("run_from", "<i8")),
+        *(("burst_share", "<f8"), ("burst_run", "<i8")),
         *(("forced", "<i8"), ("forced_slot", "<i8")),
     ]
 )
@@ -102,6 +102,7 @@ _SECONDS_A_YEAR = 252 * 23_400.0  # Of trading.
 # Long-run standard deviation of the own part = one day's move: kappa = sigma^2 / (2 deviation^2).
 _KAPPA = 252 / (2 * _SECONDS_A_YEAR)
 _TRADES_16 = 13_107  # 20 % of 2^16.
+_BITS_14 = np.uint64(2**14 - 1)
 _MEND_NS = 20_000_000  # A crossed or locked book lasts 20 ms.
 _RUN_STEP_NS = 6_000  # 160 events of a run take 0.96 ms: the hundred within a millisecond.
 _BURST_NS = 400_000_000
@@ -139,6 +140,12 @@ def _pick(control, chance, alias):
 
 
 @njit(cache=True)
+def _any(control, rows):
+    """An instrument, all alike."""
+    return np.int64(_uniform(control) * len(rows))
+
+
+@njit(cache=True)
 def _advance(rows, row, ts, noise):
     """Move the fair value on to `ts`; `noise` has mean 0 and variance 1."""
     seconds = min(max(ts - row.ts, 0) * 1e-9, 600.0)
@@ -166,7 +173,8 @@ def _write(words, place, ts, instrument, source, kind, flags):
 @njit(cache=True)
 def _stand(row, bits, rare):
     """Set the row's bid and ask around its fair value. True if the book is locked or crossed."""
-    width = np.int64(row.spread) + np.int64(bits & np.uint64(3)) * np.int64(bits >> np.uint64(2) & np.uint64(1))
+    wider = (bits & np.uint64(3)) * (bits >> np.uint64(2) & np.uint64(1))  # 0 in five of eight.
+    width = np.int64(row.spread) + np.int64(wider)
     bid = np.int64(math.floor(row.fair / row.tick - width * 0.5 + 0.5))
     broken = rare < _LOCKED
     if broken:
@@ -191,7 +199,8 @@ def _size(lot, bits):
     """Mostly a few lots, now and then sixty."""
     few = np.int64(bits & np.uint64(3)) + 1
     many = np.int64(bits >> np.uint64(2) & np.uint64(15))
-    return lot * (few * many if bits >> np.uint64(6) & np.uint64(7) == np.uint64(0) and many else few)
+    large = (bits >> np.uint64(6) & np.uint64(7)) == np.uint64(0) and many > 0
+    return lot * (few * many if large else few)
 
 
 @njit(cache=True)
@@ -258,7 +267,9 @@ def _bust(control, rows, prints, words, sizes, place, ts, corrected):
     if row.halted:
         return False
     flags = slot.flags | (_CORRECTED if corrected else 0)
-    _print(words, sizes, place, ts, row, slot.instrument, _BUST, flags, slot.price, slot.id, slot.size)
+    _print(
+        words, sizes, place, ts, row, slot.instrument, _BUST, flags, slot.price, slot.id, slot.size
+    )
     if corrected:
         control.forced, control.forced_slot = slot.instrument, number
     else:
@@ -292,7 +303,7 @@ def _wait(control, mean_ns):
 
 
 @njit(cache=True)
-def _status(control, rows, halts, chance, alias, words, sizes, place, ts):
+def _status(control, rows, halts, words, sizes, place, ts):
     """Write the status event that is due, or return False."""
     head = control.halt_head % QUEUE
     if control.halt_tail > control.halt_head and halts[head, 0] <= ts:
@@ -303,7 +314,11 @@ def _status(control, rows, halts, chance, alias, words, sizes, place, ts):
         status = _TRADING
     elif control.halt_next <= ts:
         control.halt_next = ts + 1 + _wait(control, control.halt_mean)
-        instrument = _pick(control, chance, alias)
+        instrument = _any(control, rows)
+        for _ in range(16):
+            if rows[instrument].halts and not rows[instrument].halted:
+                break
+            instrument = _any(control, rows)
         halted = control.halt_tail - control.halt_head
         full = halted >= min(QUEUE, max(1, len(rows) // 8))
         if full or rows[instrument].halts == 0 or rows[instrument].halted:
@@ -328,17 +343,15 @@ def _start_burst(control, rows, ts, gap):
     """
     control.burst_next = ts + 1 + _wait(control, control.burst_mean)
     for _ in range(16):
-        bits = _random(control)
-        place = np.int64(((bits >> np.uint64(32)) * np.uint64(len(rows))) >> np.uint64(32))
+        place = _any(control, rows)
         if rows[place].halted:
             continue
         events = (80.0 + 250.0 * _uniform(control)) * rows[place].weight * 1e9 / gap
-        run = 110 + np.int64(bits & np.uint64(31))
+        run = 110 + np.int64(_random(control) & np.uint64(31))
         share = (events - run) * gap / _BURST_NS
         if events >= _BURST_EVENTS_MIN and share <= _BURST_SHARE_MAX:
             control.burst, control.burst_until = place, ts + _BURST_NS
             control.burst_share, control.burst_run = share, run
-            control.run_from = ts
             return
 
 
@@ -360,8 +373,9 @@ def _choose(control, rows, chance, alias, ts):
 
 
 @njit(cache=True)
-def _step(control, rows, chance, alias, prints, mends, halts, words, sizes, ts_from, gap):
+def _step(controls, rows, chance, alias, prints, mends, halts, words, sizes, ts_from, gap):
     """Fill all of `words` [n, 8] (int64) and its float64 twin `sizes` with events."""
+    control = controls[0]
     fast = min(gap, float(_RUN_STEP_NS))
     run_place, run_ts = -1, 0
     for place in range(len(words)):
@@ -377,7 +391,7 @@ def _step(control, rows, chance, alias, prints, mends, halts, words, sizes, ts_f
         if control.forced >= 0:
             _correct(control, rows, prints, words, sizes, place, ts)
             continue
-        if _status(control, rows, halts, chance, alias, words, sizes, place, ts):
+        if _status(control, rows, halts, words, sizes, place, ts):
             continue
         bits = _random(control)
         rare = np.int64(bits >> np.uint64(44))
@@ -392,23 +406,285 @@ def _step(control, rows, chance, alias, prints, mends, halts, words, sizes, ts_f
         row = rows[instrument]
         trades = np.int64(bits & np.uint64(0xFFFF)) < _TRADES_16 and not mending
         if trades and rare < _CORRECTIONS:
-            if _bust(control, rows, prints, words, sizes, place, ts, rare >= _BUSTS):
+            corrected = rare >= _BUSTS
+            if _bust(control, rows, prints, words, sizes, place, ts, corrected):
                 continue
+            rare = _INELIGIBLES  # Nothing to bust: an ordinary trade.
         if trades:
-            _trade(control, prints, words, sizes, place, ts, row, instrument, max(rare, _CORRECTIONS))
+            _trade(control, prints, words, sizes, place, ts, row, instrument, rare)
             continue
         # The sum of two 14-bit numbers, to variance 1: sqrt(6) / 2^14.
-        both = np.int64(bits >> np.uint64(16) & np.uint64(16383)) + np.int64(bits >> np.uint64(30) & np.uint64(16383))
-        noise = (both - 16383) * 1.4950e-4
+        both = (bits >> np.uint64(16) & _BITS_14) + (bits >> np.uint64(30) & _BITS_14)
+        noise = (np.int64(both) - 16_383) * 1.4950e-4
         _advance(rows, row, ts, noise * 3.0 if instrument == control.burst else noise)
         _quote(control, mends, words, sizes, place, ts, row, instrument, rare)
 
 
 @njit(cache=True)
-def _open(control, rows):
-    """Fair values and first books of all rows; leaders of leaders need the second round."""
+def _open(controls, rows):
+    """Fair values and first books of all rows; a leader's leader needs the next round."""
+    control = controls[0]
     for _ in range(3):
         for place in range(len(rows)):
             _advance(rows, rows[place], 0, 0.0)
     for place in range(len(rows)):
         _stand(rows[place], _random(control), _ONE_SIDED)
+
+
+class Market:
+    """A market over `instruments` (ids dense from 0), the same for the same seed and calls."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        seed: int = 7,
+        *,
+        books: int = 8,
+        halts_per_minute: float = 6.0,
+        halt_s: float = 20.0,
+        bursts_per_second: float = 1.0,
+        fills_per_second: float = 6.0,
+    ) -> None:
+        """Rates are of event time; 0 is never. Bursts need a stream of about 2,000 events/s.
+
+        ValueError where the ids are not 0, 1, 2, ... in order.
+        """
+        if not instruments or any(row.id != place for place, row in enumerate(instruments)):
+            raise ValueError("market: instrument ids must be 0, 1, 2, ... in order, at least one")
+        self.instruments = instruments
+        self._dice = np.random.default_rng(seed)
+        self._rows = _rows(instruments, self._dice)
+        self._chance, self._alias = _alias_table(self._rows["weight"])
+        self._prints = np.zeros(PRINTS, PRINT)
+        self._mends = np.zeros((QUEUE, 2), np.int64)
+        self._halts = np.zeros((QUEUE, 2), np.int64)
+        self._control = np.zeros(1, CONTROL)
+        control = self._control[0]
+        control["seed"], control["trade_id"] = seed, 1
+        control["burst"] = control["forced"] = -1
+        control["halt_mean"] = 60e9 / halts_per_minute if halts_per_minute else np.inf
+        control["halt_length"] = round(halt_s * 1e9)
+        control["burst_mean"] = 1e9 / bursts_per_second if bursts_per_second else np.inf
+        _open(self._control, self._rows)
+        self._fills = _Fills(instruments, self._rows, self._dice, books, fills_per_second)
+
+    @property
+    def activity(self) -> np.ndarray:
+        """Share of the events that each instrument has outside bursts, float64 [n], sum 1."""
+        return self._rows["weight"].copy()
+
+    def opening(self, ts_event: int) -> np.ndarray:
+        """One quote of every instrument at `ts_event`, flagged SNAPSHOT, array of EVENT [n]."""
+        events = np.zeros(len(self._rows), EVENT)
+        events["ts_event"] = events["ts_recv"] = ts_event
+        events["instrument"] = np.arange(len(events))
+        events["kind"], events["flags"] = Kind.QUOTE, Flag.SNAPSHOT
+        for name in ("source", "bid", "ask"):
+            events[name] = self._rows[name]
+        for side in ("bid", "ask"):
+            events[f"{side}_size"] = np.where(events[side] == NO_PRICE, 0, self._rows["lot"])
+        return events
+
+    def step(self, ts_from_ns: int, ts_to_ns: int, count: int) -> np.ndarray:
+        """`count` events whose intended times are spread over [ts_from_ns, ts_to_ns).
+
+        Array of EVENT [count] in time order; `sequence` is 0 and `ts_recv` = `ts_event`: the
+        replay fills both. `source` is the asset class. ValueError where the time does not pass.
+        """
+        if ts_to_ns <= ts_from_ns or count < 0:
+            span = f"{count} events from {ts_from_ns} to {ts_to_ns} ns"
+            raise ValueError(f"market.step: {span}; give a later end and a count of 0 or more")
+        events = np.empty(count, EVENT)
+        control = self._control[0]
+        if not control["started"]:
+            control["started"] = 1
+            self._rows["ts"] = ts_from_ns
+            for name in ("burst", "halt"):
+                wait = self._dice.exponential() * float(control[f"{name}_mean"])
+                control[f"{name}_next"] = ts_from_ns + int(min(wait, 4e18))
+        if count:
+            _step(
+                *(self._control, self._rows, self._chance, self._alias),
+                *(self._prints, self._mends, self._halts),
+                *(events.view(np.int64).reshape(-1, 8), events.view(np.float64).reshape(-1, 8)),
+                *(ts_from_ns, (ts_to_ns - ts_from_ns) / count),
+            )
+        return events
+
+    def fills(self, ts_from_ns: int, ts_to_ns: int) -> np.ndarray:
+        """Own executions at or inside the market of now, array of EVENT of kind FILL.
+
+        The first call opens the books with `OPENING_FILLS`; later ones turn positions over about
+        their targets, USD 0.1 to 20 million each. `reference` is the fill's id.
+        """
+        return self._fills.between(ts_from_ns, ts_to_ns)
+
+
+class _Fills:
+    """The fund's trading: lines (book, instrument, target in units) and what is held of each."""
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        rows: np.ndarray,
+        dice: np.random.Generator,
+        books: int,
+        per_second: float,
+    ) -> None:
+        self._instruments, self._rows, self._dice = instruments, rows, dice
+        self._per_second = per_second
+        self._lines = [
+            _line(instruments, rows, dice, place % books) for place in range(OPENING_FILLS)
+        ]
+        self._held = np.zeros(len(self._lines))
+        self._next_id, self._opened = 1, False
+
+    def between(self, ts_from_ns: int, ts_to_ns: int) -> np.ndarray:
+        """See `Market.fills`."""
+        count = self._dice.poisson(self._per_second * (ts_to_ns - ts_from_ns) * 1e-9)
+        lines = list(self._dice.integers(len(self._lines), size=count))
+        if not self._opened:
+            lines, self._opened = list(range(len(self._lines))), True
+        made = [fill for line in lines if (fill := self._fill(line)) is not None]
+        events = np.zeros(len(made), EVENT)
+        moments = np.sort(self._dice.integers(ts_from_ns, ts_to_ns, size=len(made)))
+        events["ts_event"] = events["ts_recv"] = moments
+        events["kind"] = Kind.FILL
+        names = ("book", "instrument", "price", "reference", "size", "fee")
+        for name, values in zip(names, zip(*made, strict=True), strict=False):
+            events[name] = values
+        return events
+
+    def _fill(self, line: int) -> tuple[int, int, int, int, float, float] | None:
+        """One fill of a line towards a level about its target; None while it has no market."""
+        book, place, target = self._lines[line]
+        row, held = self._rows[place], self._held[line]
+        bid, ask, tick = int(row["bid"]), int(row["ask"]), int(row["tick_exact"])
+        if row["halted"] or NO_PRICE in (bid, ask) or ask <= bid:
+            return None
+        share = 1.0 if held == 0 else float(np.clip(self._dice.normal(1, 0.35), 0.3, 1.6))
+        lot = float(row["lot"])
+        size = round((target * share - held) * (1.0 if held == 0 else 0.5) / lot) * lot
+        size = size or math.copysign(lot, target * share - held)
+        inside = int(ask - bid > tick and self._dice.random() < 0.4) * tick
+        price = ask - inside if size > 0 else bid + inside
+        self._held[line] += size
+        self._next_id += 1
+        instrument = self._instruments[place]
+        worth = abs(size * price * PRICE_UNIT * instrument.multiplier)
+        fee_bp = _CLASSES[AssetClass(instrument.asset_class)].fee_bp
+        return book, place, price, self._next_id - 1, size, round(worth * fee_bp * 1e-4, 2)
+
+
+def _line(
+    instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random.Generator, book: int
+) -> tuple[int, int, float]:
+    """A line of `book`: one of the better known instruments it trades, and a target in units."""
+    classes, currencies = _STRATEGIES[book % len(_STRATEGIES)]
+    kind = classes[int(dice.integers(len(classes)))]
+    known = [row for row in instruments if row.asset_class == kind] or list(instruments)
+    wanted = [row for row in known if not currencies or row.currency in currencies] or known
+    # Not what costs next to nothing: a line of a calendar spread would be a million contracts.
+    dear = [row for row in wanted if abs(row.close_prev or 0) > 50 * row.tick] or wanted
+    chosen = dear[int(dice.integers(max(1, min(len(dear), 12 + len(dear) // 4))))]
+    option = bool(chosen.right)
+    usd = 10 ** dice.uniform(5.2, 6.1 if option else 7.0) * (1 if dice.random() < 0.6 else -1)
+    unit = abs(chosen.close_prev or 1.0) * chosen.multiplier * chosen.usd_rate
+    lot = float(rows[chosen.id]["lot"])
+    lots = round(usd / unit / lot) or int(math.copysign(1, usd))
+    return book, chosen.id, lots * lot
+
+
+def _rows(instruments: Sequence[Instrument], dice: np.random.Generator) -> np.ndarray:
+    """The kernel's rows [n] of ROW; what is random of them comes from `dice`."""
+    rows = np.zeros(len(instruments), ROW)
+    weights = np.zeros(len(instruments))
+    ranks: dict[tuple[int, int], dict[int, int]] = {}
+    for row, instrument in zip(rows, instruments, strict=True):
+        kind = _CLASSES[AssetClass(instrument.asset_class)]
+        close = instrument.close_prev or 0.0
+        # What a move is a share of; a calendar spread near 0 still moves by ticks.
+        level = close if instrument.right else max(abs(close), 60 * instrument.tick)
+        row["tick"], row["tick_exact"] = instrument.tick, round(instrument.tick * PRICE_SCALE)
+        row["anchor"], row["source"], row["halts"] = close, instrument.asset_class, kind.halts
+        row["spread"] = max(1, round(level * kind.spread_bp * 1e-4 / instrument.tick))
+        row["floor"] = instrument.tick if close > 0 else -np.inf
+        row["lot"] = kind.lot or 10.0 ** round(math.log10(500 / level))
+        row["leader"] = -1
+        row["sigma"] = level * kind.volatility / math.sqrt(_SECONDS_A_YEAR)
+        # The underlying ranks an option; the place in its class ranks everything else.
+        key = instrument.underlying if instrument.right else instrument.id
+        places = ranks.setdefault((instrument.asset_class, bool(instrument.right)), {})
+        weights[instrument.id] = (places.setdefault(key, len(places)) + 3) ** -0.95
+    _follow(instruments, rows, dice)
+    delta = np.abs(rows["delta"])
+    options = rows["sign"] != 0
+    weights[options] *= (4 * delta * (1 - delta) + 0.05)[options]
+    for asset_class, kind in _CLASSES.items():
+        chosen = rows["source"] == asset_class
+        weights[chosen] *= kind.share / max(weights[chosen].sum(), 1e-300)
+    rows["weight"] = weights / weights.sum()
+    # The market opens away from yesterday's close by about half a day's move.
+    opening = 0.6 * rows["sigma"] * math.sqrt(_SECONDS_A_YEAR / 252) * ~options
+    rows["own"] = dice.standard_normal(len(rows)) * opening
+    return rows
+
+
+def _follow(instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random.Generator) -> None:
+    """Give every row its leader, and the part of the leader's moves that it makes its own."""
+    fronts: dict[str, int] = {}
+    index = next((i.id for i in instruments if i.asset_class == AssetClass.INDEX_FUTURE), -1)
+    for row, instrument in zip(rows, instruments, strict=True):
+        asset_class, close = instrument.asset_class, instrument.close_prev or 0.0
+        front, beta, own = -1, 1.0, 0.15
+        if instrument.right:
+            _option(row, instrument, instruments[instrument.underlying])
+            continue
+        if asset_class == AssetClass.CRYPTO_PERPETUAL:
+            front = instrument.underlying
+        elif (
+            instrument.expiry and asset_class != AssetClass.CREDIT and "-" not in instrument.symbol
+        ):
+            # A future follows its front month, a bond its issuer's first.
+            bond = asset_class == AssetClass.GOVERNMENT_BOND
+            root = (
+                instrument.symbol.split()[0]
+                if bond
+                else instrument.symbol.rstrip("0123456789")[:-1]
+            )
+            front = fronts.setdefault(f"{asset_class} {root}", instrument.id)
+        if asset_class in (AssetClass.EQUITY, AssetClass.ETF, AssetClass.INDEX_FUTURE):
+            if front in (-1, instrument.id):
+                front, beta, own = index, float(dice.uniform(0.5, 1.4)), 0.8
+        if front in (-1, instrument.id) or not instruments[front].close_prev:
+            continue
+        row["leader"], row["delta"] = front, beta * close / (instruments[front].close_prev or 1.0)
+        row["sigma"] *= own
+
+
+def _option(row: np.void, instrument: Instrument, underlying: Instrument) -> None:
+    """Delta and gamma at the close, from the underlying's class volatility."""
+    spot, strike = underlying.close_prev or 0.0, instrument.strike or 0.0
+    volatility = _CLASSES[AssetClass(underlying.asset_class)].volatility
+    years = max(1, (date.fromisoformat(instrument.expiry) - AS_OF).days) / 365
+    deviation = volatility * math.sqrt(years)
+    d_1 = math.log(spot / strike) / deviation + deviation / 2
+    row["leader"], row["sign"] = underlying.id, 1 if instrument.right == "C" else -1
+    row["delta"] = normal(d_1) - (instrument.right == "P")
+    row["gamma"] = math.exp(-d_1 * d_1 / 2) / math.sqrt(2 * math.pi) / (spot * deviation)
+    row["strike"] = strike
+
+
+def _alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Walker's table for `weights` [n] (sum 1): chance of staying in 2^-32ths, else where to."""
+    scaled = weights * len(weights)
+    chance, alias = np.full(len(weights), 2**32, np.int64), np.arange(len(weights))
+    small = [int(place) for place in np.flatnonzero(scaled < 1)]
+    large = [int(place) for place in np.flatnonzero(scaled >= 1)]
+    while small and large:
+        low, high = small.pop(), large[-1]
+        chance[low], alias[low] = round(scaled[low] * 2**32), high
+        scaled[high] -= 1 - scaled[low]
+        if scaled[high] < 1:
+            small.append(large.pop())
+    return chance, alias

@@ -162,14 +162,17 @@ def universe(count: int = 5_000, shards: int = 1, seed: int = 7) -> list[Instrum
     random_ = random.Random(seed)
     rows: dict[AssetClass, list[Instrument]] = {}
 
+    taken: set[str] = set()
+
     def take(asset_class: AssetClass, made: Iterator[Instrument]) -> None:
-        distinct: dict[str, Instrument] = {}
-        while len(distinct) < sizes[asset_class]:
+        rows[asset_class] = []
+        while len(rows[asset_class]) < sizes[asset_class]:
             row = next(made)
-            place = starts[asset_class] + len(distinct)
-            numbered = replace(row, id=place, asset_class=int(asset_class), shard=place % shards)
-            distinct.setdefault(row.symbol, numbered)
-        rows[asset_class] = list(distinct.values())
+            if row.symbol not in taken:
+                taken.add(row.symbol)
+                place = starts[asset_class] + len(rows[asset_class])
+                row = replace(row, id=place, asset_class=int(asset_class), shard=place % shards)
+                rows[asset_class].append(row)
 
     take(AssetClass.EQUITY, _equities(random_))
     take(AssetClass.ETF, _etfs(random_))

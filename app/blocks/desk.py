@@ -1,7 +1,7 @@
 """Door: Panel. A desk is one page, and the page is one component.
 
 `Desk` turns blocks into the spec that the page and the session layer both read, and on page
-creation makes the component and hands its document to `app.session.attach`. It knows nothing of
+creation makes the component and hands its document to `app.runtime.attach`. It knows nothing of
 tables' contents, sockets or rates.
 """
 
@@ -88,12 +88,12 @@ class Desk:
     def view(self, attach: Attach | None = None) -> panel.viewable.Viewable:
         """The component for the current document, attached to its session.
 
-        `attach(spec, document, send_control=...)` is `app.session.attach` unless a test gives
+        `attach(spec, document, send_control=...)` is `app.runtime.attach` unless a test gives
         another; `send_control` takes a dict for the page.
         """
         spec = self.spec()
         made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)
-        join = attach or import_module("app.session").attach
+        join = attach or import_module("app.runtime").attach
         made.session = join(spec, panel.state.curdoc, send_control=made._send_msg)
         made.reference = made.session.reference
         return made

@@ -1,0 +1,219 @@
+"""Key: the whole product on one machine. Decides what runs and in which order it starts.
+
+Stand-ins where no address is given; then, each as soon as what it needs answers: web, live,
+record, replay. A Kafka stand-in keeps its log in memory, so each of its lives gets a record (a
+ClickHouse database) of its own, and its death starts all over but the web servers.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app import probe, status
+from app.settings import PORT_MAX, ROOT, Settings, process_mark, running
+from app.standins import LOOPBACK, free_port, redis_server
+from app.supervisor import Role, Supervisor
+from ingest import clock
+
+TICK_SECONDS = 0.02  # How soon the next process starts after what it waited for.
+STATUS_SECONDS = 1.0
+SLOW_SECONDS = 8.0  # Then say what the start is waiting for.
+RECORD_NICE = 10  # The record may lag, the glass may not.
+ANNOUNCED = "kafka.address"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to publish: the demo market, or recorded files; `options` are those of `replay`."""
+
+    paths: tuple[Path, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A start that waits for `ready()`."""
+
+    what: str
+    ready: Callable[[], bool]
+    begin: Callable[[], None]
+    since: float
+    told: bool = False
+
+
+class CannotStart(RuntimeError):
+    """What stands in the way, found before anything was started."""
+
+
+def check(settings: Settings, plan: Plan) -> None:
+    """CannotStart with every reason, one a line, why `up` could not work here."""
+    problems = [probe.folder(settings.data), probe.files(list(plan.paths))]
+    other = running(settings.run_file)
+    if other:
+        problems.append(
+            f"Another ./tickglass up (process {other['pid']}) uses the data folder "
+            f"{settings.data}. End it, or name another folder: --data."
+        )
+    if settings.port + settings.web - 1 > PORT_MAX:
+        problems.append(f"{settings.web} web servers from port {settings.port} pass {PORT_MAX}.")
+    else:
+        problems += [probe.port(settings.port + number) for number in range(settings.web)]
+    problems += [
+        probe.kafka(settings.kafka) if settings.kafka else "",
+        probe.redis(settings.redis) if settings.redis else "",
+        probe.clickhouse(settings.clickhouse) if settings.clickhouse else "",
+    ]
+    if not settings.redis:
+        redis_server()
+    if any(problems):
+        raise CannotStart("\n".join(problem for problem in problems if problem))
+
+
+class Up:
+    """The running product; `step` until told to stop, then `close`."""
+
+    def __init__(self, settings: Settings, plan: Plan, screen: status.Screen) -> None:
+        """CannotStart unless all that is needed is there; nothing is started yet."""
+        check(settings, plan)
+        self.given, self.plan, self.screen = settings, plan, screen
+        self.settings = settings.model_copy(update={"parent": os.getpid()})
+        self.supervisor = Supervisor(settings.logs, self._environment, screen.say, ROOT)
+        self.waiting: list[Waiting] = []
+        self._bus: Any = None
+        self._status_due = 0.0
+        settings.logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        """Start what needs nothing; `step` starts the rest as what it needs answers."""
+        if not self.given.redis:
+            self._set(redis=f"redis://{LOOPBACK}:{free_port()}/0")
+        if not self.given.clickhouse:
+            self._set(clickhouse=f"http://{LOOPBACK}:{free_port()}")
+        self._start_log()
+        for number in range(self.settings.web):
+            port = self.settings.port + number
+            self._run(f"web.{port}", "web", "--port", port)
+        if not self.given.clickhouse:
+            port, data = _port(self.settings.clickhouse), self.settings.data
+            options = ("standin", "clickhouse", "--port", port, "--data", data)
+            self._run("clickhouse", *options, leaned_on=True, nice=RECORD_NICE)
+        self._then("the page", lambda: probe.listening(self.settings.port), self._welcome)
+
+    def step(self) -> int:
+        """One round; the number of processes that had died or could start."""
+        deaths = self.supervisor.step()
+        if any(death.role.name == "kafka" for death in deaths):
+            self._begin_anew()
+        begun = [waiting for waiting in self.waiting if self._ready(waiting)]
+        self.waiting = [waiting for waiting in self.waiting if waiting not in begun]
+        for waiting in begun:
+            waiting.begin()
+        if not self.waiting and time.monotonic() >= self._status_due:
+            self._status_due = time.monotonic() + STATUS_SECONDS
+            self._show_status()
+        time.sleep(TICK_SECONDS)
+        return len(deaths) + len(begun)
+
+    def close(self) -> None:
+        """End every child, and leave a note of where the record is."""
+        self.screen.close()
+        self.supervisor.stop()
+        self._write_run_file(pid=0)
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the desk."""
+        return f"http://{LOOPBACK}:{self.settings.port}/overview"
+
+    def _environment(self) -> dict[str, str]:
+        return self.settings.environment()
+
+    def _set(self, **changes: Any) -> None:
+        self.settings = self.settings.model_copy(update=changes)
+
+    def _run(self, name: str, *arguments: object, **more: Any) -> None:
+        command = (sys.executable, "-m", "app", *map(str, arguments))
+        self.supervisor.start(Role(name, command, **more))
+
+    def _then(self, what: str, ready: Callable[[], bool], begin: Callable[[], None]) -> None:
+        self.waiting.append(Waiting(what, ready, begin, time.monotonic()))
+
+    def _ready(self, waiting: Waiting) -> bool:
+        if waiting.ready():
+            return True
+        if not waiting.told and time.monotonic() - waiting.since > SLOW_SECONDS:
+            waiting.told = True
+            self.screen.say(f"Still waiting for {waiting.what}; logs: {self.settings.logs}")
+        return False
+
+    def _start_log(self) -> None:
+        """Kafka and Redis, and whoever counts in the offsets of that Kafka."""
+        announced = self.settings.data / ANNOUNCED
+        announced.unlink(missing_ok=True)
+        if not self.given.kafka:
+            moment = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
+            self._set(kafka="", database=f"{self.given.database}_{moment:%Y%m%d_%H%M%S}")
+            options = ("--partitions", self.settings.partitions, "--announce", announced)
+            self._run("kafka", "standin", "kafka", *options, leaned_on=True, restart=False)
+        if not self.given.redis:
+            port = _port(self.settings.redis)
+            self._run("redis", "standin", "redis", "--port", port, leaned_on=True)
+        self._then("Kafka and Redis", self._log_answers, self._start_workers)
+
+    def _log_answers(self) -> bool:
+        if not self.settings.kafka:
+            with contextlib.suppress(FileNotFoundError):
+                self._set(kafka=(self.settings.data / ANNOUNCED).read_text())
+        return bool(self.settings.kafka) and not probe.redis(self.settings.redis)
+
+    def _start_workers(self) -> None:
+        self._write_run_file(pid=os.getpid())
+        self._run("live", "live")
+        # The replay makes ready meanwhile, and publishes once both readers have reported: what
+        # the stand-in forgets before they start would be a hole in the record.
+        arguments = ("--after", "live,record", *self.plan.options, *self.plan.paths)
+        self._run("replay", "replay", *arguments, ends=True)
+        self._then(
+            "ClickHouse",
+            lambda: not probe.clickhouse(self.settings.clickhouse),
+            lambda: self._run("record", "record", nice=RECORD_NICE),
+        )
+
+    def _begin_anew(self) -> None:
+        self.screen.say("Kafka's log is lost with it: starting a new one, and a new record.")
+        self.supervisor.stop(["live", "replay", "record", "redis"])
+        self.waiting = [waiting for waiting in self.waiting if waiting.what == "the page"]
+        self._start_log()
+
+    def _welcome(self) -> None:
+        self.screen.say(f"Tickglass is up: {self.page}\nCtrl-C ends it. Logs: {self.settings.logs}")
+
+    def _write_run_file(self, pid: int) -> None:
+        names = ("kafka", "redis", "clickhouse") if pid else ()
+        run = {name: getattr(self.settings, name) for name in (*names, "database", "partitions")}
+        run |= {"pid": pid, "process_mark": process_mark(pid) if pid else "", "page": self.page}
+        # Addresses may hold passwords, and a reader must never see half of the file.
+        draft = self.settings.run_file.with_suffix(".draft")
+        draft.touch(0o600)
+        draft.write_text(json.dumps(run))
+        draft.replace(self.settings.run_file)
+
+    def _show_status(self) -> None:
+        from compute.bus import Bus, BusError
+
+        self._bus = self._bus or Bus(self.settings.redis)
+        try:
+            self.screen.status(status.line(self._bus.health(), clock.now_ns() / 1e6))
+        except BusError:
+            self.screen.status("Redis does not answer; it is being started again.")
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])

@@ -1,0 +1,443 @@
+"""Loop: frames -> engine -> archive -> commit. Every offset of the log on record exactly once.
+
+The engine is the one that `live` runs. What it made of the events waits in memory until enough
+has gathered or the oldest has waited long enough; then one insert carries a block of every
+partition, cut between two frames, and only after ClickHouse has said yes does Kafka hear of it.
+
+Why any cut is safe: an insert whose answer was lost is repeated with the same bytes and token,
+which ClickHouse drops if it has them. A recorder that was killed asks ClickHouse for the highest
+offset of each partition, once no insert of its own can still land (`Archive.claim`), and goes on
+behind it. In between it brings its engine to that point: the newest checkpoint that is nowhere
+beyond the record, then the events after it, without writing them again.
+
+ClickHouse away: what waits is kept up to PENDING_ROWS_MAX, then Kafka keeps the rest.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from compute import chain
+from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block
+from compute.checkpoint import Checkpoint, Checkpoints
+from compute.engine import Engine
+from compute.enriched import ENRICHED
+from compute.intake import Batch, Intake, Span
+from compute.row import RECORD, SCHEMA, fill, refusal
+from ingest import clock
+from ingest.instrument import Instrument, Reference
+from ingest.meter import Rate
+from ingest.source import TOPICS, Message, Positions
+
+BLOCK_ROWS = 1_000_000  # An insert costs least from here on; 141 MB.
+FLUSH_SECONDS = 1.5  # With the insert itself a quiet partition is on record within 2 s.
+GATHER_SECONDS = 0.05  # Between polls: fewer, bigger batches. The record may lag a little.
+PENDING_ROWS_MAX = 3 * BLOCK_ROWS  # 423 MB: one insert under way and two seconds behind it.
+PIECE_ROWS_MAX = 65_536
+CHECKPOINT_SECONDS = 10.0
+HEALTH_SECONDS = 1.0
+RETRY_SECONDS, RETRY_SECONDS_MAX = 0.2, 5.0
+SILENCE_SECONDS_MAX = 10.0  # While offsets that are on record do not come again from Kafka.
+
+assert BLOCK_ROWS <= INSERT_ROWS_MAX
+
+
+class RecordError(RuntimeError):
+    """The record and the log do not belong together; the text says how and what to do."""
+
+
+class Frames(Protocol):
+    """What `record` needs of ingest.source.Source."""
+
+    assigned: list[tuple[int, int]]
+
+    def poll(self, timeout_s: float = ...) -> list[Message]:
+        """All that has arrived."""
+
+    def seek(self, positions: Positions) -> None:
+        """Read on after these."""
+
+    def commit(self, positions: Positions) -> None:
+        """Tell Kafka that these are on record."""
+
+    def lag(self, positions: Positions) -> int:
+        """Frames not yet taken."""
+
+
+class Rows(Protocol):
+    """What `record` needs of ingest.source.ReferenceSource."""
+
+    def read_all(self) -> list[Instrument]:
+        """Every reference row there is."""
+
+    def poll(self) -> list[Instrument]:
+        """Rows that came since."""
+
+
+class Piece(NamedTuple):
+    """Rows of whole frames of one partition, in order."""
+
+    first: int
+    last: int
+    rows: np.ndarray
+
+
+class Record:
+    """One worker's share of the partitions, from frames to rows in ClickHouse."""
+
+    def __init__(
+        self,
+        frames: Frames,
+        rows: Rows,
+        archive: Archive,
+        checkpoints: Checkpoints,
+        *,
+        flush_s: float = FLUSH_SECONDS,
+        tell: Callable[[dict[str, Any]], None] | None = None,
+        now_ns: Callable[[], int] = clock.now_ns,
+        elapsed_ns: Callable[[], int] = time.monotonic_ns,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Nothing is asked of ClickHouse before the first `step`; `tell` hears of our health."""
+        self.frames, self.rows = frames, rows
+        self.archive, self.checkpoints = archive, checkpoints
+        self.flush_s, self.tell = flush_s, tell
+        self.now_ns, self._elapsed_ns, self._wait = now_ns, elapsed_ns, wait
+        self.reference = Reference(rows.read_all())
+        self.recorded: Positions = {}  # on record
+        self.positions: Positions = {}  # taken
+        self.problem = ""  # Why nothing is being recorded, for people; "" while all is well.
+        self.rows_recorded = 0
+        self._links: dict[tuple[int, int], bytes] = {}
+        self._known_refused: set[tuple[int, int, int]] = set()
+        self._pending: dict[tuple[int, int], list[Piece]] = {}
+        self._pending_rows = 0
+        self._pending_since = 0.0
+        self._oldest_ns = 0  # The log's time of the oldest message that is not on record.
+        self._inserts: deque[list[Block]] = deque()  # Sealed, in order, the first under way.
+        self._epoch = 0
+        self._state = "starting"
+        self._retry_at = self._retry_s = 0.0
+        self._polled_at = self._checkpoint_at = self._health_at = self._heard_at = -1e9
+        self._rate = Rate(now_ns())
+        self._fresh()
+
+    def step(self) -> int:
+        """One round: take what has arrived, record what is due; the number of events taken."""
+        now = self._seconds()
+        if now >= self._health_at + HEALTH_SECONDS:
+            self._report(now)
+        if self._state == "starting":
+            self._attempt(self._start)
+            return 0
+        count = 0
+        if self._pending_rows + self._waiting_rows() < PENDING_ROWS_MAX:
+            count = self._poll()
+        elif now < self._retry_at:
+            self._wait(min(GATHER_SECONDS, self._retry_at - now))
+        if self._state == "catching up":
+            self._caught_up(count)
+            return count
+        now = self._seconds()
+        full = self._pending_rows >= BLOCK_ROWS
+        if self._pending and (full or now - self._pending_since >= self.flush_s):
+            self._seal()
+        if self._inserts and now >= self._retry_at:
+            self._attempt(self._insert)
+        return count
+
+    def close(self) -> None:
+        """Record what waits, if ClickHouse answers, and keep the engine's state."""
+        if self._state == "recording":
+            self._seal()
+            self._retry_at = 0.0
+            while self._inserts and not self.problem:
+                self._attempt(self._insert)
+            if not self._inserts:
+                self._checkpoint()
+
+    @property
+    def behind_s(self) -> float:
+        """Age of the oldest frame taken that is not yet on record; 0 when all is."""
+        return max(0.0, (self.now_ns() - self._oldest_ns) / 1e9) if self._oldest_ns else 0.0
+
+    # From the start to where the record ends
+
+    def _start(self) -> None:
+        self.archive.prepare()
+        self._epoch = self.archive.claim(self.now_ns())
+        assigned = set(self.frames.assigned)
+        highest = self.archive.highest_offsets()
+        self.recorded = {place: highest[place] for place in highest if place in assigned}
+        self._seal_loose_ends()
+        checkpoint = self.checkpoints.newest(self.recorded)
+        self._fresh()
+        if checkpoint is not None and self._restored(checkpoint):
+            self.positions = dict(checkpoint.positions)
+        self._known_refused = self.archive.refused(self.positions)
+        self.rows_recorded = self.archive.size()[0]
+        self._state = "catching up"
+        self._heard_at = self._seconds()
+        self.frames.seek(self.positions)
+
+    def _fresh(self) -> None:
+        self.engine = Engine(self.reference)
+        self.intake = Intake(self.reference, self._refresh)
+        self.positions = {}
+
+    def _restored(self, checkpoint: Checkpoint) -> bool:
+        try:
+            self.engine.restore(checkpoint.state)
+            self.intake.sequences.restore(checkpoint.note["sequences"])
+        except (
+            ValueError,
+            KeyError,
+        ):  # Another version's: the log has it all, begin anew.
+            self._fresh()
+            return False
+        return True
+
+    def _seal_loose_ends(self) -> None:
+        """Chain rows that were inserted just before a kill, whose block was not told of."""
+        blocks = self.archive.last_blocks()
+        self._links = {place: block.link for place, block in blocks.items()}
+        for place, last in self.recorded.items():
+            first = blocks[place].last + 1 if place in blocks else 0
+            if first <= last:
+                data = self.archive.read_block(*place, first, last)
+                rows = np.frombuffer(data, RECORD)
+                block = self._block(place, [Piece(int(rows["offset"][0]), last, rows)])
+                self.archive.insert([block._replace(rows=())])
+
+    def _caught_up(self, count: int) -> None:
+        """Go over to recording once the engine stands where the record ends."""
+        late = [p for p, last in self.recorded.items() if self.positions.get(p, -1) < last]
+        now = self._seconds()
+        if count:
+            self._heard_at = now
+        if not late:
+            self.positions = dict(self.recorded)
+            self.frames.seek(self.positions)
+            self._state = "recording"
+            self._known_refused = set()
+            self._checkpoint_at = now
+        elif now - self._heard_at > SILENCE_SECONDS_MAX and not self.frames.lag(self.positions):
+            topic, part = late[0]
+            raise RecordError(
+                f"{TOPICS[topic]} partition {part}: offset {self.recorded[topic, part]} is on "
+                f"record at {self.archive.address} in {self.archive.database}, but Kafka's log "
+                "ends before it: this is another log. Name another database"
+            )
+
+    # From frames to rows
+
+    def _poll(self) -> int:
+        rest = self._polled_at + GATHER_SECONDS - self._seconds()
+        if rest > 0:
+            self._wait(rest)
+        messages = self.frames.poll()
+        self._polled_at = self._seconds()
+        if self._state == "catching up":
+            messages = [m for m in messages if self._to_repeat(m)]
+        for message in messages:
+            self._check_order(message)
+        if not messages:
+            return 0
+        batch = self.intake.take(messages)
+        enriched = np.empty(len(batch.events), ENRICHED)
+        self._run_engine(batch, enriched)
+        for message in messages:
+            self.positions[message.topic, message.partition] = message.offset
+        if self._state == "recording":
+            self._keep(batch, enriched)
+        return len(batch.events)
+
+    def _to_repeat(self, message: Message) -> bool:
+        """Whether the engine needs this message to get to the record's end."""
+        place = (message.topic, message.partition)
+        if message.offset > self.recorded.get(place, -1):
+            return False
+        # What was refused at first is left out again, even if reference data would take it now.
+        if (*place, message.offset) in self._known_refused:
+            self.positions[place] = max(message.offset, self.positions.get(place, -1))
+            return False
+        return True
+
+    def _check_order(self, message: Message) -> None:
+        taken = self.positions.get((message.topic, message.partition), -1)
+        if message.offset <= taken:
+            raise RecordError(
+                f"{TOPICS[message.topic]} partition {message.partition}: Kafka gave offset "
+                f"{message.offset} after {taken} was taken: its log has begun anew. "
+                "Name another database for the record of the new log"
+            )
+
+    def _run_engine(self, batch: Batch, enriched: np.ndarray) -> None:
+        start = 0
+        for gap in batch.gaps:  # The events before the gap count before it is marked.
+            self.engine.step(batch.events[start : gap.at], enriched[start : gap.at])
+            self.engine.mark_gap(gap.instruments, gap.missing)
+            start = gap.at
+        self.engine.step(batch.events[start:], enriched[start:])
+
+    def _keep(self, batch: Batch, enriched: np.ndarray) -> None:
+        spans = sorted(batch.spans, key=lambda span: span.message[:2])
+        for run in _runs(spans):
+            place = (run[0].message.topic, run[0].message.partition)
+            offsets = [span.message.offset for span in run]
+            if run[0].count:
+                parts = [slice(span.start, span.start + span.count) for span in run]
+                rows = fill(
+                    *(place, offsets, [span.count for span in run]),
+                    *(
+                        [batch.events[part] for part in parts],
+                        [enriched[part] for part in parts],
+                    ),
+                )
+            else:
+                rows = refusal(place, offsets[0], run[0].reason, run[0].message.timestamp_ns)
+            self._pending.setdefault(place, []).append(Piece(offsets[0], offsets[-1], rows))
+            self._pending_rows += len(rows)
+        if not self._pending_since:
+            self._pending_since = self._seconds()
+        if not self._oldest_ns:
+            self._oldest_ns = min(span.message.timestamp_ns for span in spans)
+
+    def _refresh(self) -> bool:
+        """Take reference rows that came since; whether there were any."""
+        rows = self.rows.poll()
+        if rows:
+            self.reference.update(rows)
+            self.intake.known()
+            self.engine.grow(self.reference)
+        return bool(rows)
+
+    # From rows to the record
+
+    def _seal(self) -> None:
+        """Make inserts of all that is pending; from here on their bytes stay as they are."""
+        blocks: list[Block] = []
+        room = INSERT_ROWS_MAX
+        for place in sorted(self._pending):
+            run: list[Piece] = []
+            for piece in self._pending[place]:
+                if len(piece.rows) > room:
+                    blocks += [self._block(place, run)] if run else []
+                    self._inserts.append(blocks)
+                    blocks, run, room = [], [], INSERT_ROWS_MAX
+                run.append(piece)
+                room -= len(piece.rows)
+            blocks.append(self._block(place, run))
+        if blocks:
+            self._inserts.append(blocks)
+        self._pending, self._pending_rows, self._pending_since = {}, 0, 0.0
+
+    def _block(self, place: tuple[int, int], pieces: list[Piece]) -> Block:
+        topic, partition = place
+        first, last = pieces[0].first, pieces[-1].last
+        rows = [piece.rows for piece in pieces]
+        count = sum(map(len, rows))
+        digest = chain.leaf(
+            *(),
+            topic=topic,
+            partition=partition,
+            first=first,
+            last=last,
+            rows=count,
+            schema=SCHEMA,
+            pieces=(memoryview(part.view(np.uint8)) for part in rows),
+        )
+        link = chain.link(self._links.get(place, chain.ORIGIN), digest)
+        self._links[place] = link
+        sealed = chain.Sealed(topic, partition, first, last, count, SCHEMA, digest, link)
+        return Block(sealed, self._epoch, self.now_ns(), rows)
+
+    def _insert(self) -> None:
+        """Record the oldest sealed insert; only then Kafka hears of it."""
+        blocks = self._inserts[0]
+        self.archive.insert(blocks)
+        self._inserts.popleft()
+        count = sum(block.sealed.rows for block in blocks)
+        self.rows_recorded += count
+        self._rate.add(count)
+        done = {(b.sealed.topic, b.sealed.partition): b.sealed.last for b in blocks}
+        self.recorded |= done
+        self.frames.commit(done)
+        if not self._inserts and not self._pending:
+            self._oldest_ns = 0
+            if self._seconds() >= self._checkpoint_at + CHECKPOINT_SECONDS:
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Keep the engine's state; only called while it stands exactly where the record ends."""
+        note = {"sequences": self.intake.sequences.state()}
+        state = self.engine.checkpoint()
+        try:
+            self.checkpoints.save(Checkpoint(dict(self.recorded), note, state))
+        except OSError as error:
+            self.problem = f"no checkpoint in {self.checkpoints.folder}: {error.strerror}"
+        self._checkpoint_at = self._seconds()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """Do what needs ClickHouse; if it fails say why and come again, later each time."""
+        now = self._seconds()
+        if now < self._retry_at:
+            self._wait(min(GATHER_SECONDS, self._retry_at - now))
+            return
+        try:
+            work()
+        except ArchiveError as error:
+            self.problem = str(error)
+            self._retry_s = min(max(RETRY_SECONDS, 2 * self._retry_s), RETRY_SECONDS_MAX)
+            self._retry_at = self._seconds() + self._retry_s
+        else:
+            self.problem, self._retry_s = "", 0.0
+
+    def _waiting_rows(self) -> int:
+        return sum(block.sealed.rows for blocks in self._inserts for block in blocks)
+
+    def _seconds(self) -> float:
+        return self._elapsed_ns() / 1e9
+
+    def _report(self, now: float) -> None:
+        self._health_at = now
+        self._refresh()
+        if self.tell is None:
+            return
+        self.tell(
+            {
+                "state": "waiting" if self.problem else self._state,
+                "problem": self.problem,
+                "recorded_rows": self.rows_recorded,
+                "rows_per_s": round(self._rate.read(self.now_ns())),
+                "behind_s": round(self.behind_s, 3),
+                "behind_frames": self.frames.lag(self.positions),
+                "waiting_rows": self._pending_rows + self._waiting_rows(),
+                "epoch": self._epoch,
+            }
+        )
+
+
+def _runs(spans: list[Span]) -> Iterator[list[Span]]:
+    """Successive spans of one partition that gave events, up to PIECE_ROWS_MAX; others alone."""
+    run: list[Span] = []
+    size = 0
+    for span in spans:
+        ends = (
+            not span.count
+            or (run and run[-1].message[:2] != span.message[:2])
+            or size + span.count > PIECE_ROWS_MAX
+        )
+        if ends and run:
+            yield run
+            run, size = [], 0
+        if span.count:
+            run.append(span)
+            size += span.count
+        else:
+            yield [span]
+    if run:
+        yield run

@@ -1,0 +1,145 @@
+"""Rule: a path -> a feed. The content tells the format; the name must not say otherwise.
+
+A folder is opened with all files below it that are of a known format, in the order of event time;
+an instrument that several files speak of is one instrument.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ingest.event import EVENT
+from ingest.feeds import binance, dbn, lean, lobster
+from ingest.feeds.feed import Feed, FeedError, Tally
+from ingest.instrument import Instrument
+
+FILES_MAX = 1_000  # Each open file keeps a chunk in memory: about 0.5 MB, so 0.5 GB at most.
+_HEAD_BYTES = 4096
+
+
+class Format(NamedTuple):
+    """A format: how its files begin, how they are named, who reads them."""
+
+    name: str
+    begins: tuple[bytes, ...]
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, int, Tally], Feed]
+
+
+FORMATS = (
+    Format("a Lean tick zip", (b"PK\x03\x04", b"PK\x05\x06"), (".zip",), lean.read),
+    Format("a Binance capture in gzip", (b"\x1f\x8b",), (".gz",), binance.read),
+    Format("a Databento DBN file in Zstandard", (b"\x28\xb5\x2f\xfd",), (".zst",), dbn.read),
+    Format("a Databento DBN file", (b"DBN",), (".dbn",), dbn.read),
+    Format("a LOBSTER message file", (), (".csv",), lobster.read),
+)
+_LOBSTER = FORMATS[-1]
+KNOWN = "known are Lean ticks (.zip), LOBSTER (.csv), Databento mbo (.dbn.zst), Binance (.gz)"
+
+
+def open_feed(path: str | Path, first_id: int = 0) -> Feed:
+    """The feed at `path`, a file or a folder; its instruments get ids from `first_id` on.
+
+    FeedError says what is wrong, where, and what to do. Damage inside a file is no error: what
+    is whole is read, the rest stands in the feed's `tally`.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise FeedError("there is no such file", place, "look at the path")
+    if place.is_dir():
+        return _open_folder(place, first_id)
+    return _open_file(place, first_id, Tally())
+
+
+def _open_file(path: Path, first_id: int, tally: Tally) -> Feed:
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise FeedError("the file is empty", path, "fetch it again")
+    found = next((format for format in FORMATS if head.startswith(format.begins or b"\0\0")), None)
+    if found is None and _is_lobster(head):
+        found = _LOBSTER
+    if found is None:
+        named = next((one for one in FORMATS if path.suffix == one.suffixes[0]), None)
+        what = f"is named like {named.name}, but is none" if named else "is of no known format"
+        raise FeedError(f"{what} (it begins with {head[:16]!r})", path, KNOWN)
+    if path.suffix.lower() not in found.suffixes:
+        remedy = f"name it {path.stem}{found.suffixes[0]} if that is what it is"
+        raise FeedError(f"begins like {found.name}, but is named {path.name}", path, remedy)
+    return found.read(path, first_id, tally)
+
+
+def _is_lobster(head: bytes) -> bool:
+    """Six numbers a line, in the first line or behind a heading."""
+    lines = head.split(b"\n", 2)[:2]
+    return any(
+        len(fields) == 6
+        and all(field.strip(b"-\r").replace(b".", b"").isdigit() for field in fields)
+        for fields in (line.split(b",") for line in lines)
+    )
+
+
+def _open_folder(folder: Path, first_id: int) -> Feed:
+    # An order book file of LOBSTER is read with the messages beside it.
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and "_orderbook_" not in path.name
+    )
+    if len(files) > FILES_MAX:
+        what = f"{len(files)} files are below it, more than {FILES_MAX}"
+        raise FeedError(what, folder, "open a folder further down")
+    tally = Tally()
+    found: dict[str, Instrument] = {}
+    opened: list[Iterator[np.ndarray]] = []
+    for path in files:
+        try:
+            feed = _open_file(path, 0, tally)
+        except (FeedError, OSError) as error:
+            tally.refuse(str(path), str(error))
+            continue
+        ids = [
+            found.setdefault(row.symbol, replace(row, id=first_id + len(found))).id
+            for row in feed.instruments
+        ]
+        opened.append(_renumbered(feed.chunks, np.array(ids, np.uint32)))
+    if not opened:
+        raise FeedError(f"none of its {len(files)} files is of a known format", folder, KNOWN)
+    return Feed(list(found.values()), in_order(opened), tally)
+
+
+def _renumbered(chunks: Iterator[np.ndarray], ids: np.ndarray) -> Iterator[np.ndarray]:
+    for chunk in chunks:
+        chunk["instrument"] = ids[chunk["instrument"]]
+        yield chunk
+
+
+def in_order(feeds: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Chunks of several feeds as one, by event time.
+
+    The order within a feed is kept where its times step back: an event waits there for the
+    latest time before it, so nothing overtakes an event of its own feed.
+    """
+    sources = list(feeds)
+    latest = [np.iinfo(np.int64).min] * len(sources)
+    waiting: list[np.ndarray] = [np.empty(0, EVENT)] * len(sources)
+    times: list[np.ndarray] = [np.empty(0, np.int64)] * len(sources)
+    active = list(range(len(sources)))
+    while True:
+        for i in active:
+            while not len(waiting[i]) and (chunk := next(sources[i], None)) is not None:
+                waiting[i] = chunk
+                times[i] = np.maximum.accumulate(np.maximum(chunk["ts_event"], latest[i]))
+                latest[i] = times[i][-1] if len(chunk) else latest[i]
+        active = [i for i in active if len(waiting[i])]
+        if not active:
+            return
+        # Up to here no feed can bring anything that would have to go before.
+        limit = min(times[i][-1] for i in active)
+        cuts = [int(np.searchsorted(times[i], limit, "right")) for i in active]
+        events = np.concatenate([waiting[i][:cut] for i, cut in zip(active, cuts, strict=True)])
+        keys = np.concatenate([times[i][:cut] for i, cut in zip(active, cuts, strict=True)])
+        for i, cut in zip(active, cuts, strict=True):
+            waiting[i], times[i] = waiting[i][cut:], times[i][cut:]
+        yield events[np.argsort(keys, kind="stable")]
