@@ -59,7 +59,8 @@ def run(
 ) -> int:
     """Make a loop and step it until told to stop; the process's exit code.
 
-    `idle_seconds` 0 is for loops that wait in their own step.
+    A loop ends itself by a step that raises StopIteration. `idle_seconds` 0 is for loops that
+    wait in their own step.
     """
     stop = stop or Stop().listen()
     loop = None
@@ -68,8 +69,10 @@ def run(
         while not stop.set:
             if not loop.step() and idle_seconds:
                 time.sleep(idle_seconds)
+    except StopIteration:
+        return 0
     except Exception as error:  # The policy: what we do wrong ends the process, and is said.
-        say("ended", error=str(error), kind=type(error).__name__, trace=traceback.format_exc())
+        say("ended", error=error)
         return 1
     finally:
         close = getattr(loop, "close", None)
@@ -78,14 +81,33 @@ def run(
     return 0
 
 
-def say(event: str, **fields: object) -> None:
-    """One JSON line on standard error, which is the process's log."""
+def say(event: str, error: BaseException | None = None, **fields: object) -> None:
+    """One line on standard error: JSON where that is a log, a sentence where it is a terminal.
+
+    RuntimeError is what doors raise with a sentence for people: its place in our code is no news.
+    """
+    trace = "".join(traceback.format_exception(error)) if error else ""
+    expected = isinstance(error, RuntimeError)
+    if sys.stderr.isatty():
+        where = "" if expected or not error else f" ({_place(error)})"
+        kind = "" if expected or not error else f"{type(error).__name__}: "
+        sys.stderr.write(f"{event}: {kind}{error or fields}{where}\n")
+        return
     import structlog
 
+    if error:
+        fields |= {"error": str(error), "kind": type(error).__name__}
+    if trace and not expected:
+        fields["trace"] = trace
     structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-    ).error(event, **fields)
+    ).msg(event, **fields)
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no place"

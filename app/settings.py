@@ -55,28 +55,28 @@ class Settings(BaseSettings):
     @classmethod
     def _redis_address(cls, url: str) -> str:
         if url and not re.match(r"(rediss?|unix)://.", url):
-            raise ValueError("must start with redis://, for example redis://127.0.0.1:6379/0")
+            raise ValueError("should start with redis://, for example redis://127.0.0.1:6379/0")
         return url
 
     @field_validator("clickhouse")
     @classmethod
     def _clickhouse_address(cls, url: str) -> str:
         if url and not re.match(r"https?://.", url):
-            raise ValueError("must start with http://, for example http://127.0.0.1:8123")
+            raise ValueError("should start with http://, for example http://127.0.0.1:8123")
         return url
 
     @field_validator("kafka")
     @classmethod
     def _kafka_address(cls, brokers: str) -> str:
         if brokers and not re.fullmatch(r"[^\s:/]+:\d+(,[^\s:/]+:\d+)*", brokers):
-            raise ValueError("must be host:port or host:port,host:port")
+            raise ValueError("should be host:port or host:port,host:port")
         return brokers
 
     @field_validator("database")
     @classmethod
     def _database_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-            raise ValueError("must be letters, digits and _, and start with no digit")
+            raise ValueError("should be letters, digits and _, and start with no digit")
         return name
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
@@ -144,6 +144,14 @@ def running(run_file: Path) -> dict[str, Any] | None:
     return dict(run) if alive else None
 
 
+def last_database(settings: Settings) -> str:
+    """The database of the last record under the data folder."""
+    try:
+        return str(json.loads(settings.run_file.read_bytes())["database"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return settings.database
+
+
 def process_mark(pid: int) -> str:
     """What tells this process from a later one of the same number; OSError if there is none."""
     os.kill(pid, 0)
@@ -166,9 +174,9 @@ def _sentence(row: Any, given: dict[str, Any]) -> str:
     name = str(row["loc"][0]).lower()
     name = name.removeprefix(PREFIX.lower())
     place = f"--{name}" if given.get(name) is not None else PREFIX + name.upper()
-    reason = row["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    reason = row["msg"].removeprefix("Value error, ").removeprefix("Input ")
     value = without_password(str(row["input"]))
-    return f"{place} is {value!r}, but should be: {reason} ({_about(name)})."
+    return f"{place} is {value} but {reason} ({_about(name)})."
 
 
 def _about(name: str) -> str:

@@ -7,6 +7,7 @@ settings below keep ClickHouse from cutting it. Its token makes a repeat of the 
 harmless; `highest_offsets` makes any other cut of the log safe to resume from.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -304,9 +305,10 @@ class Archive:
             raise ValueError("bars need seconds above 0 and an end after their start")
         eligible = f"size > 0 AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
         when = "(ts_event, offset, `index`)"
+        moments = [f"fromUnixTimestamp64Nano(toInt64({ns}))" for ns in (from_ns, to_ns)]
         within = (
-            f"{self.database}.events WHERE instrument = {instrument} AND ts_event >= "
-            f"fromUnixTimestamp64Nano(toInt64({from_ns})) AND ts_event < fromUnixTimestamp64Nano(toInt64({to_ns}))"
+            f"{self.database}.events WHERE instrument = {instrument} "
+            f"AND ts_event >= {moments[0]} AND ts_event < {moments[1]}"
         )
         found = self._rows(
             f"SELECT intDiv(toUnixTimestamp64Nano(ts_event), {step}) * ({step} / 1e6) AS t, "
@@ -368,30 +370,22 @@ class Archive:
             return client.query(query, parameters=parameters).result_rows
 
 
-class _translated:
-    """Turns what the client raises into ArchiveError with a text for people."""
-
-    def __init__(self, archive: Archive, what: str) -> None:
-        self.archive, self.what = archive, what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, ClickHouseError | HTTPError | OSError):
-            return
-        where = f"ClickHouse at {self.archive.address}"
+@contextlib.contextmanager
+def _translated(archive: Archive, what: str) -> Iterator[None]:
+    """Turn what the client raises into ArchiveError with a text for people."""
+    try:
+        yield
+    except (ClickHouseError, HTTPError, OSError) as error:
+        where = f"ClickHouse at {archive.address}"
         code = getattr(error, "code", None)
         if code is None:
-            self.archive.close()
+            archive.close()
             raise ArchiveError(
-                f"{where} does not answer ({self.what}): check that it runs and the address",
-                away=True,
+                f"{where} does not answer ({what}): check that it runs and the address", away=True
             ) from error
         text = str(error).split("server response: ")[-1].split(" (for url")[0]
-        raise ArchiveError(
-            f"{where} refused ({self.what}): {text}", away=int(code) in _PASSING
-        ) from error
+        passing = int(code) in _PASSING
+        raise ArchiveError(f"{where} refused ({what}): {text}", away=passing) from error
 
 
 def ddl(database: str) -> tuple[str, ...]:

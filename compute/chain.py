@@ -42,18 +42,17 @@ class Fault(NamedTuple):
     what: str
 
 
-def leaf(
-    *,
-    topic: int,
-    partition: int,
-    first: int,
-    last: int,
-    rows: int,
-    schema: int,
-    pieces: Iterable[bytes | memoryview],
-) -> bytes:
-    """SHA-256 of a block; `pieces` are its canonical bytes in order, cut anywhere."""
-    hashed = hashlib.sha256(_LEAF_HEAD.pack(_LEAF_TAG, schema, topic, partition, first, last, rows))
+Identity = tuple[int, int, int, int, int, int]  # The first six fields of Sealed.
+
+
+def leaf(identity: Identity, pieces: Iterable[bytes | memoryview]) -> bytes:
+    """SHA-256 of a block: (topic, partition, first, last, rows, schema) and its canonical bytes.
+
+    `pieces` are the bytes in order, cut anywhere.
+    """
+    topic, partition, first, last, rows, schema = identity
+    head = _LEAF_HEAD.pack(_LEAF_TAG, schema, topic, partition, first, last, rows)
+    hashed = hashlib.sha256(head)
     for piece in pieces:
         hashed.update(piece)
     return hashed.digest()
@@ -92,15 +91,7 @@ def _fault(block: Sealed, before: Sealed | None, read: Callable[[Sealed], bytes]
         return f"begins at offset {block.first}, which the block before it holds"
     if before is not None and block.first != before.last + 1:
         return f"begins at offset {block.first} where {before.last + 1} follows"
-    digest = leaf(
-        topic=block.topic,
-        partition=block.partition,
-        first=block.first,
-        last=block.last,
-        rows=block.rows,
-        schema=block.schema,
-        pieces=(read(block),),
-    )
+    digest = leaf(block[:6], (read(block),))
     if digest != block.digest:
         return "its bytes are not the bytes that were sealed"
     if link(before.link if before else ORIGIN, digest) != block.link:

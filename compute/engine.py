@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compute.kernels import codes, position, step, vwap
+from compute.enriched import ENRICHED
+from compute.kernels import codes, position, step, trade, vwap
 from compute.table import (
     BOOKS,
     BOOKS_MAX,
@@ -29,17 +30,6 @@ from compute.table import (
     State,
 )
 from ingest.instrument import AssetClass, Reference
-
-ENRICHED = np.dtype(
-    [
-        (name, "<f8")
-        for name in (
-            *("mid", "vwap", "vwap_1m", "volatility"),
-            *("volume", "position", "pnl", "mark"),
-        )
-    ]
-)
-assert ENRICHED.itemsize == 64
 
 CACHE_LINE_BYTES = 64
 CLASS_COUNT = len(AssetClass)
@@ -86,11 +76,14 @@ STATE = np.dtype(
         ),  # Realised minus cost of what is open, over books; price units.
         ("fees", _FLOATS),
         ("first_slot", _INTEGERS),  # Chain of positions; -1: none.
-        *(("spare_0", _INTEGERS), ("spare_1", _INTEGERS), ("spare_2", _INTEGERS)),
+        ("remembered", _INTEGERS),  # Eligible trades so far; the newest are in `recent`.
+        ("session_start", _INTEGERS),  # `remembered` as the session began.
+        ("spare", _INTEGERS),
     ]
 )
 assert STATE.itemsize % CACHE_LINE_BYTES == 0
-assert STATE.fields is not None and STATE.fields["mark"][1] == INSTRUMENTS.width * 8
+assert STATE.fields is not None
+assert STATE.fields["mark"][1] == INSTRUMENTS.width * 8
 
 BUCKET = np.dtype(
     [
@@ -99,6 +92,9 @@ BUCKET = np.dtype(
         ("size", _FLOATS),
         ("trades", _INTEGERS),
     ]
+)
+PRINT = np.dtype(
+    [("id", _INTEGERS), ("ts_event", _INTEGERS), ("price", _INTEGERS), ("size", _FLOATS)]
 )
 SLOT = np.dtype(
     [
@@ -116,7 +112,8 @@ SLOT = np.dtype(
         ),
     ]
 )
-assert CACHE_LINE_BYTES % BUCKET.itemsize == 0 and SLOT.itemsize == CACHE_LINE_BYTES
+assert CACHE_LINE_BYTES % BUCKET.itemsize == 0
+assert SLOT.itemsize == CACHE_LINE_BYTES
 
 _EQUITY_YEAR_S = 252 * 6.5 * 3600  # Sessions of US equities.
 _WEEKDAY_YEAR_S = 260 * 24 * 3600  # Round the clock, five days a week.
@@ -140,12 +137,10 @@ _ANNUAL = 100.0 * np.sqrt([float(YEAR_S[asset_class]) for asset_class in AssetCl
 # Columns that are counts or sums over what has happened: 0, not unknown, before the first event.
 _ZERO_AT_START = ("volume", "trades", "position", "pnl", "exposure", "state", "gaps")
 
-_CHECKPOINT = struct.Struct(
-    "<4sIIIII"
-)  # magic, layout, rows, slots, buckets, crc32 of the rest
+_CHECKPOINT = struct.Struct("<4sIIIII")  # magic, layout, rows, slots, buckets, crc32 of the rest
 _MAGIC = b"TGE1"
 _LAYOUT = zlib.crc32(
-    repr((STATE.descr, BUCKET.descr, SLOT.descr, codes.COUNTERS)).encode()
+    repr((STATE.descr, BUCKET.descr, PRINT.descr, SLOT.descr, codes.COUNTERS)).encode()
 )
 _CELL, _COUNT, _INDEX = np.dtype("<f8"), np.dtype("<i8"), np.dtype("<u4")
 _NO_ENRICHED = np.zeros(0, ENRICHED)
@@ -173,6 +168,7 @@ class Engine:
         self._step = compiled_step()
         self._state = _aligned(0, STATE)
         self._ring = _aligned(0, BUCKET).reshape(0, vwap.WINDOW_S)
+        self._recent = _aligned(0, PRINT).reshape(0, trade.RECENT)
         self._slots = _empty_slots(POSITIONS_MAX)
         self._counts = np.zeros(len(codes.COUNTERS), np.int64)
         self.oldest_ns = np.zeros(0, np.int64)
@@ -197,26 +193,15 @@ class Engine:
         if enriched is None:
             enriched = _NO_ENRICHED
         elif len(enriched) < len(events):
-            raise ValueError(
-                f"enriched has {len(enriched)} rows for {len(events)} events"
-            )
+            raise ValueError(f"enriched has {len(enriched)} rows for {len(events)} events")
         if not events.flags.c_contiguous:
             events = np.ascontiguousarray(events)
-        if (
-            events.flags.writeable
-        ):  # One signature, one compilation: frames are read-only.
+        if events.flags.writeable:  # One signature, one compilation: frames are read-only.
             events = events.view()
             events.flags.writeable = False
         self._step(
-            *(
-                events,
-                self._state,
-                self._ring,
-                self._slots,
-                self.oldest_ns,
-                self._counts,
-            ),
-            *(enriched, BOOKS_MAX),
+            *(events, self._state, self._ring, self._recent, self._slots),
+            *(self.oldest_ns, self._counts, enriched, BOOKS_MAX),
         )
         return len(events)
 
@@ -258,15 +243,17 @@ class Engine:
         used = int(self._counts[codes.POSITIONS])
         ring = self._ring.reshape(-1)
         held = np.flatnonzero(ring["trades"]).astype(_INDEX)
+        recent = self._recent.reshape(-1)
+        prints = np.flatnonzero(recent["ts_event"]).astype(_INDEX)
         body = b"".join(
             part.tobytes()
             for part in (
                 *(self._counts, self._state, self.oldest_ns, self._slots[:used]),
-                *(held, ring[held], self.tables["positions"][:used]),
+                *(held, ring[held], prints, recent[prints], self.tables["positions"][:used]),
                 *(self.tables["books"], self.tables["classes"]),
             )
         )
-        sizes = (len(self._state), used, len(held))
+        sizes = (len(self._state), used, len(held), len(prints))
         return _CHECKPOINT.pack(_MAGIC, _LAYOUT, *sizes, _checksum(body, *sizes)) + body
 
     def restore(self, data: bytes) -> None:
@@ -277,18 +264,14 @@ class Engine:
         """
         if len(data) < _CHECKPOINT.size:
             raise ValueError(f"checkpoint of {len(data)} bytes is cut short")
-        magic, layout, rows, used, held, checksum = _CHECKPOINT.unpack_from(data)
+        magic, layout, rows, used, held, prints, checksum = _CHECKPOINT.unpack_from(data)
         body = memoryview(data)[_CHECKPOINT.size :]
         if magic != _MAGIC or layout != _LAYOUT:
-            raise ValueError(
-                "checkpoint is of another version; start from the events instead"
-            )
-        if _checksum(body, rows, used, held) != checksum:
+            raise ValueError("checkpoint is of another version; start from the events instead")
+        if _checksum(body, rows, used, held, prints) != checksum:
             raise ValueError("checkpoint is damaged: its checksum does not fit")
         if rows > len(self._state):
-            raise ValueError(
-                f"checkpoint has {rows} rows, the reference {len(self._state)}"
-            )
+            raise ValueError(f"checkpoint has {rows} rows, the reference {len(self._state)}")
         self._clear()
         reader = _Reader(body)
         self._counts[:] = reader.take(_COUNT, len(self._counts))
@@ -297,30 +280,28 @@ class Engine:
         self._slots[:used] = reader.take(SLOT, used)
         index = reader.take(_INDEX, held)
         self._ring.reshape(-1)[index] = reader.take(BUCKET, held)
+        index = reader.take(_INDEX, prints)
+        self._recent.reshape(-1)[index] = reader.take(PRINT, prints)
         for name, height in (
             ("positions", used),
             ("books", BOOKS_MAX),
             ("classes", CLASS_COUNT),
         ):
             table = self.tables[name]
-            table[:height] = reader.take(_CELL, height * table.shape[1]).reshape(
-                height, -1
-            )
+            table[:height] = reader.take(_CELL, height * table.shape[1]).reshape(height, -1)
         self.grow(self._reference)
 
     def _resize(self, rows: int) -> None:
         """Room for `rows` instruments; new rows know nothing yet."""
         known = len(self._state)
         if rows < known:
-            raise ValueError(
-                f"the reference shrank from {known} to {rows} rows; ids are for ever"
-            )
+            raise ValueError(f"the reference shrank from {known} to {rows} rows; ids are for ever")
         if rows > known:
             state, ring, oldest = self._state, self._ring, self.oldest_ns
+            recent = self._recent
             self._state = _aligned(rows, STATE)
-            self._ring = _aligned(rows * vwap.WINDOW_S, BUCKET).reshape(
-                rows, vwap.WINDOW_S
-            )
+            self._ring = _aligned(rows * vwap.WINDOW_S, BUCKET).reshape(rows, vwap.WINDOW_S)
+            self._recent = _aligned(rows * trade.RECENT, PRINT).reshape(rows, trade.RECENT)
             self.oldest_ns = np.zeros(rows, np.int64)
             _start(self._state[known:])
             self._state[:known], self._ring[:known], self.oldest_ns[:known] = (
@@ -328,6 +309,7 @@ class Engine:
                 ring,
                 oldest,
             )
+            self._recent[:known] = recent
         cells = self._state.view(np.float64).reshape(rows, STATE.itemsize // 8)
         self.tables["instruments"] = cells[:, : INSTRUMENTS.width]
 
@@ -335,6 +317,7 @@ class Engine:
         """As if nothing had ever happened; the arrays stay where they are."""
         _start(self._state)
         self._ring.view(np.float64)[:] = 0.0
+        self._recent.view(np.float64)[:] = 0.0
         self._slots[:] = _empty_slots(POSITIONS_MAX)
         self._counts[:] = 0
         self.oldest_ns[:] = 0
@@ -350,9 +333,7 @@ class Engine:
             state["base"] * state["unit_usd"] - state["fees"] * state["usd_rate"] + 0.0
         )
         held = state["position"] != 0.0
-        state["exposure"] = np.where(
-            held, state["position_usd"] * state["mark"] + 0.0, 0.0
-        )
+        state["exposure"] = np.where(held, state["position_usd"] * state["mark"] + 0.0, 0.0)
         state["pnl"] = state["pnl_at_zero"] + state["exposure"]
         price = np.where(np.isnan(state["last"]), state["mid"], state["last"])
         close = np.where(state["close_prev"] > 0.0, state["close_prev"], np.nan)
@@ -365,8 +346,8 @@ class Engine:
             self.oldest_ns[rows[self.oldest_ns[rows] == 0]] = newest
 
 
-def _checksum(body: bytes | memoryview, rows: int, used: int, held: int) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("<III", rows, used, held)))
+def _checksum(body: bytes | memoryview, *sizes: int) -> int:
+    return zlib.crc32(body, zlib.crc32(struct.pack("<4I", *sizes)))
 
 
 class _Reader:

@@ -5,15 +5,13 @@ last one is `cut_ms` old: whoever falls behind takes bigger batches, nothing que
 means that pages show age; the engine goes on and the next cut after its return carries an image.
 """
 
-import json
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from compute import delta
 from compute.bus import BusError
+from compute.checkpoint import Checkpoint, pack, unpack
 from compute.engine import Engine
 from compute.intake import Batch, Intake
 from ingest import clock
@@ -27,8 +25,6 @@ IMAGE_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
 HEALTH_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # Between attempts while Redis is away.
-
-_CHECKPOINT = struct.Struct("<II")  # note bytes, crc32 of the rest
 
 
 class Frames(Protocol):
@@ -124,13 +120,13 @@ class Live:
         self.epoch = max(self.epoch, self.now_ns() // 1_000_000)
         if saved:
             try:
-                note, state = unpack_checkpoint(saved)
-                self.engine.restore(state)
-                self.intake.sequences.restore(note["sequences"])
-                self.positions = {(t, p): offset for t, p, offset in note["positions"]}
-            except ValueError:  # Another version's, or torn: Kafka has it all, begin anew.
+                checkpoint = unpack(saved)
+                self.engine.restore(checkpoint.state)
+                self.intake.sequences.restore(checkpoint.note["sequences"])
+                self.positions = checkpoint.positions
+            except (ValueError, KeyError):  # Another version's, or torn: begin anew from Kafka.
                 self.engine = Engine(self.reference)
-                self.positions = {}
+                self.intake = Intake(self.reference, self._refresh)
         self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
         self.frames.seek(self.positions)
 
@@ -229,9 +225,8 @@ class Live:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
 
     def _checkpoint(self) -> bytes:
-        positions = [[*place, offset] for place, offset in sorted(self.positions.items())]
-        note = {"positions": positions, "sequences": self.intake.sequences.state()}
-        return pack_checkpoint(note, self.engine.checkpoint())
+        note = {"sequences": self.intake.sequences.state()}
+        return pack(Checkpoint(dict(self.positions), note, self.engine.checkpoint()))
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()
@@ -258,21 +253,3 @@ class Live:
             self.bus.report(f"live.{self.worker}", health)
         except BusError:
             self.redis_away_since = self.redis_away_since or now
-
-
-def pack_checkpoint(note: dict[str, Any], state: bytes) -> bytes:
-    """Positions and sequences (JSON) with the engine's state, guarded by a checksum."""
-    text = json.dumps(note).encode()
-    return _CHECKPOINT.pack(len(text), zlib.crc32(state, zlib.crc32(text))) + text + state
-
-
-def unpack_checkpoint(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Inverse of `pack_checkpoint`; ValueError where the bytes are torn."""
-    if len(data) < _CHECKPOINT.size:
-        raise ValueError("checkpoint is torn: shorter than its head")
-    size, checksum = _CHECKPOINT.unpack_from(data)
-    text = data[_CHECKPOINT.size : _CHECKPOINT.size + size]
-    state = data[_CHECKPOINT.size + size :]
-    if zlib.crc32(state, zlib.crc32(text)) != checksum:
-        raise ValueError("checkpoint is torn: its checksum does not fit")
-    return json.loads(text), state

@@ -88,7 +88,7 @@ class Piece(NamedTuple):
 class Record:
     """One worker's share of the partitions, from frames to rows in ClickHouse."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         frames: Frames,
         rows: Rows,
@@ -339,21 +339,11 @@ class Record:
         topic, partition = place
         first, last = pieces[0].first, pieces[-1].last
         rows = [piece.rows for piece in pieces]
-        count = sum(map(len, rows))
-        digest = chain.leaf(
-            *(),
-            topic=topic,
-            partition=partition,
-            first=first,
-            last=last,
-            rows=count,
-            schema=SCHEMA,
-            pieces=(memoryview(part.view(np.uint8)) for part in rows),
-        )
+        identity = (topic, partition, first, last, sum(map(len, rows)), SCHEMA)
+        digest = chain.leaf(identity, (memoryview(part.view(np.uint8)) for part in rows))
         link = chain.link(self._links.get(place, chain.ORIGIN), digest)
         self._links[place] = link
-        sealed = chain.Sealed(topic, partition, first, last, count, SCHEMA, digest, link)
-        return Block(sealed, self._epoch, self.now_ns(), rows)
+        return Block(chain.Sealed(*identity, digest, link), self._epoch, self.now_ns(), rows)
 
     def _insert(self) -> None:
         """Record the oldest sealed insert; only then Kafka hears of it."""

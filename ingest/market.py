@@ -21,10 +21,9 @@ import numpy as np
 from numba import njit
 
 from ingest.event import EVENT, NO_PRICE, PRICE_SCALE, PRICE_UNIT, Flag, Kind, Status
+from ingest.fills import Fills
 from ingest.instrument import AssetClass, Instrument
 from ingest.universe import AS_OF, normal
-
-OPENING_FILLS = 250  # About 31 lines a book; the fund holds some 400 positions later in the day.
 
 
 class _Class(NamedTuple):
@@ -34,35 +33,23 @@ class _Class(NamedTuple):
     volatility: float  # Of the own part, a year.
     spread_bp: float
     lot: float  # Units; 0: about USD 500 of a coin.
-    fee_bp: float
     halts: bool = False
 
 
 _CLASSES = {
-    AssetClass.EQUITY: _Class(0.24, 0.26, 1.2, 100, 0.4, halts=True),
-    AssetClass.ETF: _Class(0.08, 0.09, 0.6, 100, 0.3, halts=True),
-    AssetClass.EQUITY_OPTION: _Class(0.34, 0.30, 120.0, 1, 8.0),
-    AssetClass.INDEX_FUTURE: _Class(0.08, 0.14, 0.3, 1, 0.06, halts=True),
-    AssetClass.RATES_FUTURE: _Class(0.06, 0.045, 0.3, 1, 0.05),
-    AssetClass.COMMODITY_FUTURE: _Class(0.06, 0.30, 1.5, 1, 0.2, halts=True),
-    AssetClass.FUTURE_OPTION: _Class(0.03, 0.30, 150.0, 1, 6.0),
-    AssetClass.FX: _Class(0.05, 0.075, 0.4, 1e6, 0.02),
-    AssetClass.GOVERNMENT_BOND: _Class(0.02, 0.05, 0.8, 1e6, 0.05),
-    AssetClass.CREDIT: _Class(0.01, 0.08, 4.0, 1e5, 0.5),
-    AssetClass.CRYPTO_SPOT: _Class(0.015, 0.50, 0.8, 0, 2.0),
-    AssetClass.CRYPTO_PERPETUAL: _Class(0.015, 0.55, 0.5, 0, 1.0),
+    AssetClass.EQUITY: _Class(0.24, 0.26, 1.2, 100, halts=True),
+    AssetClass.ETF: _Class(0.08, 0.09, 0.6, 100, halts=True),
+    AssetClass.EQUITY_OPTION: _Class(0.34, 0.30, 120.0, 1),
+    AssetClass.INDEX_FUTURE: _Class(0.08, 0.14, 0.3, 1, halts=True),
+    AssetClass.RATES_FUTURE: _Class(0.06, 0.045, 0.3, 1),
+    AssetClass.COMMODITY_FUTURE: _Class(0.06, 0.30, 1.5, 1, halts=True),
+    AssetClass.FUTURE_OPTION: _Class(0.03, 0.30, 150.0, 1),
+    AssetClass.FX: _Class(0.05, 0.075, 0.4, 1e6),
+    AssetClass.GOVERNMENT_BOND: _Class(0.02, 0.05, 0.8, 1e6),
+    AssetClass.CREDIT: _Class(0.01, 0.08, 4.0, 1e5),
+    AssetClass.CRYPTO_SPOT: _Class(0.015, 0.50, 0.8, 0),
+    AssetClass.CRYPTO_PERPETUAL: _Class(0.015, 0.55, 0.5, 0),
 }
-# What each book of the fund trades, in the order of its books: classes, currencies (empty: all).
-_STRATEGIES: tuple[tuple[tuple[AssetClass, ...], tuple[str, ...]], ...] = (
-    ((AssetClass.RATES_FUTURE, AssetClass.GOVERNMENT_BOND), ()),
-    ((AssetClass.FX,), ()),
-    ((AssetClass.COMMODITY_FUTURE, AssetClass.FUTURE_OPTION), ()),
-    ((AssetClass.EQUITY, AssetClass.EQUITY_OPTION), ("USD",)),
-    ((AssetClass.EQUITY,), ("EUR", "GBX", "CHF")),
-    ((AssetClass.INDEX_FUTURE, AssetClass.ETF, AssetClass.EQUITY_OPTION), ()),
-    ((AssetClass.CREDIT,), ()),
-    ((AssetClass.CRYPTO_SPOT, AssetClass.CRYPTO_PERPETUAL), ()),
-)
 
 ROW = np.dtype(
     [
@@ -71,7 +58,7 @@ ROW = np.dtype(
         *(("tick", "<f8"), ("spread", "<f8"), ("lot", "<f8"), ("floor", "<f8")),  # Spread in ticks.
         *(("delta", "<f8"), ("gamma", "<f8"), ("strike", "<f8"), ("sign", "<f8")),
         *(("weight", "<f8"), ("leader", "<i8"), ("source", "<i8")),
-        *(("halted", "u1"), ("halts", "u1"), ("pad", "V38")),
+        *(("halted", "<i8"), ("halts", "<i8"), ("pad", "<i8", (3,))),
     ]
 )
 assert ROW.itemsize == 192  # Three cache lines.
@@ -229,10 +216,7 @@ def _trade(control, prints, words, sizes, place, ts, row, instrument, rare):
     if price == _NO_PRICE:
         price = row.bid if bought else row.ask
     flags = _BUYER if bought else _SELLER
-    if rare < _ZEROS:
-        size = 0.0
-    else:
-        size = _size(row.lot, bits)
+    size = 0.0 if rare < _ZEROS else _size(row.lot, bits)
     if _ZEROS <= rare < _AUCTIONS:
         flags = _AUCTION
     elif _AUCTIONS <= rare < _INELIGIBLES:
@@ -337,7 +321,7 @@ def _status(control, rows, halts, words, sizes, place, ts):
 
 @njit(cache=True)
 def _start_burst(control, rows, ts, gap):
-    """Choose a symbol whose burst fits the stream: 80 to 330 of its mean seconds within 0.4 s.
+    """Choose a symbol whose burst fits the stream: 120 to 370 of its mean seconds within 0.4 s.
 
     Measured over calendar seconds and with a symbol's noise that is a peak of 50 to 480 means.
     """
@@ -346,7 +330,7 @@ def _start_burst(control, rows, ts, gap):
         place = _any(control, rows)
         if rows[place].halted:
             continue
-        events = (80.0 + 250.0 * _uniform(control)) * rows[place].weight * 1e9 / gap
+        events = (120.0 + 250.0 * _uniform(control)) * rows[place].weight * 1e9 / gap
         run = 110 + np.int64(_random(control) & np.uint64(31))
         share = (events - run) * gap / _BURST_NS
         if events >= _BURST_EVENTS_MIN and share <= _BURST_SHARE_MAX:
@@ -466,7 +450,7 @@ class Market:
         control["halt_length"] = round(halt_s * 1e9)
         control["burst_mean"] = 1e9 / bursts_per_second if bursts_per_second else np.inf
         _open(self._control, self._rows)
-        self._fills = _Fills(instruments, self._rows, self._dice, books, fills_per_second)
+        self._fills = Fills(instruments, self._rows, self._dice, books, fills_per_second)
 
     @property
     def activity(self) -> np.ndarray:
@@ -514,85 +498,10 @@ class Market:
     def fills(self, ts_from_ns: int, ts_to_ns: int) -> np.ndarray:
         """Own executions at or inside the market of now, array of EVENT of kind FILL.
 
-        The first call opens the books with `OPENING_FILLS`; later ones turn positions over about
+        The first call opens the books (`fills.OPENING_FILLS`); later ones turn positions over about
         their targets, USD 0.1 to 20 million each. `reference` is the fill's id.
         """
         return self._fills.between(ts_from_ns, ts_to_ns)
-
-
-class _Fills:
-    """The fund's trading: lines (book, instrument, target in units) and what is held of each."""
-
-    def __init__(
-        self,
-        instruments: Sequence[Instrument],
-        rows: np.ndarray,
-        dice: np.random.Generator,
-        books: int,
-        per_second: float,
-    ) -> None:
-        self._instruments, self._rows, self._dice = instruments, rows, dice
-        self._per_second = per_second
-        self._lines = [
-            _line(instruments, rows, dice, place % books) for place in range(OPENING_FILLS)
-        ]
-        self._held = np.zeros(len(self._lines))
-        self._next_id, self._opened = 1, False
-
-    def between(self, ts_from_ns: int, ts_to_ns: int) -> np.ndarray:
-        """See `Market.fills`."""
-        count = self._dice.poisson(self._per_second * (ts_to_ns - ts_from_ns) * 1e-9)
-        lines = list(self._dice.integers(len(self._lines), size=count))
-        if not self._opened:
-            lines, self._opened = list(range(len(self._lines))), True
-        made = [fill for line in lines if (fill := self._fill(line)) is not None]
-        events = np.zeros(len(made), EVENT)
-        moments = np.sort(self._dice.integers(ts_from_ns, ts_to_ns, size=len(made)))
-        events["ts_event"] = events["ts_recv"] = moments
-        events["kind"] = Kind.FILL
-        names = ("book", "instrument", "price", "reference", "size", "fee")
-        for name, values in zip(names, zip(*made, strict=True), strict=False):
-            events[name] = values
-        return events
-
-    def _fill(self, line: int) -> tuple[int, int, int, int, float, float] | None:
-        """One fill of a line towards a level about its target; None while it has no market."""
-        book, place, target = self._lines[line]
-        row, held = self._rows[place], self._held[line]
-        bid, ask, tick = int(row["bid"]), int(row["ask"]), int(row["tick_exact"])
-        if row["halted"] or NO_PRICE in (bid, ask) or ask <= bid:
-            return None
-        share = 1.0 if held == 0 else float(np.clip(self._dice.normal(1, 0.35), 0.3, 1.6))
-        lot = float(row["lot"])
-        size = round((target * share - held) * (1.0 if held == 0 else 0.5) / lot) * lot
-        size = size or math.copysign(lot, target * share - held)
-        inside = int(ask - bid > tick and self._dice.random() < 0.4) * tick
-        price = ask - inside if size > 0 else bid + inside
-        self._held[line] += size
-        self._next_id += 1
-        instrument = self._instruments[place]
-        worth = abs(size * price * PRICE_UNIT * instrument.multiplier)
-        fee_bp = _CLASSES[AssetClass(instrument.asset_class)].fee_bp
-        return book, place, price, self._next_id - 1, size, round(worth * fee_bp * 1e-4, 2)
-
-
-def _line(
-    instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random.Generator, book: int
-) -> tuple[int, int, float]:
-    """A line of `book`: one of the better known instruments it trades, and a target in units."""
-    classes, currencies = _STRATEGIES[book % len(_STRATEGIES)]
-    kind = classes[int(dice.integers(len(classes)))]
-    known = [row for row in instruments if row.asset_class == kind] or list(instruments)
-    wanted = [row for row in known if not currencies or row.currency in currencies] or known
-    # Not what costs next to nothing: a line of a calendar spread would be a million contracts.
-    dear = [row for row in wanted if abs(row.close_prev or 0) > 50 * row.tick] or wanted
-    chosen = dear[int(dice.integers(max(1, min(len(dear), 12 + len(dear) // 4))))]
-    option = bool(chosen.right)
-    usd = 10 ** dice.uniform(5.2, 6.1 if option else 7.0) * (1 if dice.random() < 0.6 else -1)
-    unit = abs(chosen.close_prev or 1.0) * chosen.multiplier * chosen.usd_rate
-    lot = float(rows[chosen.id]["lot"])
-    lots = round(usd / unit / lot) or int(math.copysign(1, usd))
-    return book, chosen.id, lots * lot
 
 
 def _rows(instruments: Sequence[Instrument], dice: np.random.Generator) -> np.ndarray:
@@ -653,9 +562,9 @@ def _follow(instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random
                 else instrument.symbol.rstrip("0123456789")[:-1]
             )
             front = fronts.setdefault(f"{asset_class} {root}", instrument.id)
-        if asset_class in (AssetClass.EQUITY, AssetClass.ETF, AssetClass.INDEX_FUTURE):
-            if front in (-1, instrument.id):
-                front, beta, own = index, float(dice.uniform(0.5, 1.4)), 0.8
+        indexed = asset_class in (AssetClass.EQUITY, AssetClass.ETF, AssetClass.INDEX_FUTURE)
+        if indexed and front in (-1, instrument.id):
+            front, beta, own = index, float(dice.uniform(0.5, 1.4)), 0.8
         if front in (-1, instrument.id) or not instruments[front].close_prev:
             continue
         row["leader"], row["delta"] = front, beta * close / (instruments[front].close_prev or 1.0)

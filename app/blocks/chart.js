@@ -88,7 +88,9 @@ class PriceChart extends Chart {
       const k = Math.min(n - 1, Math.floor(((f.t_ms[i] - t0) / Math.max(1, t1 - t0)) * n)), v = f.last[i];
       const b = (bars[k] ||= { x: 4 + ((k + 0.5) * (right - 12)) / n, open: v, high: v, low: v, close: v, volume: 0 });
       b.high = Math.max(b.high, v); b.low = Math.min(b.low, v); b.close = v;
-      b.volume += f.volume[i] === f.volume[i] ? f.volume[i] : 0;
+      // Volume is the session's sum so far; a bar shows by how much it grew.
+      const grew = i ? f.volume[i] - f.volume[i - 1] : 0;
+      b.volume += grew > 0 ? grew : 0;
     }
     return bars.filter(Boolean);
   }

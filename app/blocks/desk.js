@@ -14,6 +14,8 @@ class Desk {
     this.panels = [];
     this.painters = [];
     this.pending = []; // Stamps of rows that wait for the glass: event ms, feed, slot.
+    this.taken = null; // What the frame just drawn has put on the glass.
+    this.unpainted = 0; // Pushes taken and not drawn.
     this.sequence = -1; // Newest push taken.
     this.painted = -1; // Newest push on the glass.
     this.epoch = 0;
@@ -180,6 +182,7 @@ class Desk {
       status: (status) => this.health.set(status),
     });
     if (!push) return;
+    this.unpainted += 1;
     this.count.pushes += 1;
     this.count.bytes += buffer.byteLength;
     this.sequence = push.sequence;
@@ -212,15 +215,17 @@ class Desk {
     let running = false;
     for (const painter of this.painters) if (painter.surface.el.clientHeight && painter.paint(begun)) running = true;
     this.strip.figuresUpdate();
-    this.due = this.due || this.sequence > this.painted || this.pending.length > 0;
-    this.taken = { sequence: this.sequence, stamps: this.pending, hidden: document.hidden };
-    this.pending = [];
     this.count.paints += 1;
     this.count.paint_ms += performance.now() - begun;
     if (this.painters.some((p) => p.due && p.every_ms < SECOND)) { clearTimeout(this.later); this.later = setTimeout(() => this.wake(), PRICE_MS); }
     // A flash has four steps; frames between them would draw nothing new.
     if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, 100);
-    if (this.due) this.macrotask.port2.postMessage(0);
+    if (!this.unpainted) return;
+    const before = this.taken ? this.taken.stamps : [];
+    this.taken = { sequence: this.sequence, stamps: before.concat(this.pending), hidden: document.hidden };
+    this.unpainted = 0;
+    this.pending = [];
+    this.macrotask.port2.postMessage(0);
   }
 
   // In a task behind the frame: the paint commands are given, the moment counts as painted.
@@ -228,7 +233,6 @@ class Desk {
     const taken = this.taken, now = wallMs();
     if (!taken) return;
     this.taken = null;
-    this.due = false;
     let worst = 0, samples = 0;
     if (!taken.hidden) {
       for (let k = 0; k < taken.stamps.length; k += 3) {
@@ -240,10 +244,8 @@ class Desk {
         worst = Math.max(worst, ms);
       }
     }
-    if (taken.sequence > this.painted || samples) {
-      this.painted = taken.sequence;
-      sendBinary(writeAck(taken.sequence, samples, worst));
-    }
+    this.painted = taken.sequence;
+    sendBinary(writeAck(taken.sequence, samples, worst));
   }
 
   onGlass(slot) {
@@ -270,9 +272,8 @@ class Desk {
     (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update());
   }
 
-  classSum(name) {
-    const chosen = this.filter.classes;
-    return this.classes && this.classes.index(name) >= 0 ? this.classes.sum(name) : NaN;
+  classSum(name, keep) {
+    return this.classes && this.classes.index(name) >= 0 ? this.classes.sum(name, keep) : NaN;
   }
 
   chartHead() {

@@ -28,7 +28,14 @@ class Session(Protocol):
         """Take a rare message of the page: ready, viewport, sort, filter, select."""
 
 
-Attach = Callable[..., Session]
+def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None]) -> Session:
+    """A session for the page; `send_control` takes a dict for the page.
+
+    The running process is asked for only when a page is made, so that a desk can be described
+    and tested without one.
+    """
+    session: Session = import_module("app.runtime").attach(spec, document, send_control)
+    return session
 
 
 @cache
@@ -85,24 +92,19 @@ class Desk:
             "panels": panels,
         }
 
-    def view(self, attach: Attach | None = None) -> panel.viewable.Viewable:
-        """The component for the current document, attached to its session.
-
-        `attach(spec, document, send_control=...)` is `app.runtime.attach` unless a test gives
-        another; `send_control` takes a dict for the page.
-        """
+    def view(self) -> panel.viewable.Viewable:
+        """The component for the current document, joined to its session."""
         spec = self.spec()
         made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)
-        join = attach or import_module("app.runtime").attach
-        made.session = join(spec, panel.state.curdoc, send_control=made._send_msg)
+        made.session = join(spec, panel.state.curdoc, made._send_msg)
         made.reference = made.session.reference
         return made
 
-    def servable(self, attach: Attach | None = None) -> None:
+    def servable(self) -> None:
         """Put the desk on the page that is being made."""
         panel.config.raw_css.append(_FIRST_PAINT)
         panel.config.disconnect_notification = ""
-        self.view(attach).servable(title=f"Tickglass · {self.title}")
+        self.view().servable(title=f"Tickglass · {self.title}")
 
 
 # Before the component is there the page is the panel colour, and Panel's own spinner stays away.

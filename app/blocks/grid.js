@@ -298,7 +298,8 @@ class Blotter extends Sheet {
   totalOf(k) {
     if (k.name === "symbol") return { text: "Total, " + num(this.count()) + (this.count() === 1 ? " line" : " lines"), dx: PAD };
     // A text search picks lines inside classes, of which the page knows no sums.
-    const sum = this.desk.filter.text ? NaN : this.desk.classSum(k.name === "exposure" ? "net" : k.name);
+    const { text, classes } = this.desk.filter, keep = classes.length ? (id) => classes.includes(id) : null;
+    const sum = text ? NaN : this.desk.classSum(k.name === "exposure" ? "net" : k.name, keep);
     if (k.name === "exposure") return { text: signed(sum / 1e6, 1), color: "text" };
     if (k.name === "pnl") return { text: signed(sum / 1e3), color: sum > 0 ? "up" : sum < 0 ? "down" : "zero" };
     return null;

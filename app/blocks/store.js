@@ -2,6 +2,7 @@
 // cell changes, and what the server last said of itself. It draws nothing and asks nobody.
 
 const FLASH_MS = 400, FLASH_GAP_MS = 250, BUSY_MS = 250, STALE_S = 10;
+const POINTS_MAX = 4000; // A chart is at most about 1,000 px wide.
 const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128;
 
 class GridFeed {
@@ -50,8 +51,9 @@ class GridFeed {
 
   setCells({ value, cell }, now) {
     for (let k = 0; k < cell.length; k++) {
-      const i = cell[k], v = value[k], old = this.value[i];
-      if (i >= this.value.length) { this.grow(Math.ceil((i + 1) / this.width) + 32); }
+      const i = cell[k], v = value[k];
+      if (i >= this.value.length) this.grow(Math.ceil((i + 1) / this.width) + 32);
+      const old = this.value[i];
       if (v === old || (v !== v && old !== old)) continue;
       this.value[i] = v;
       if (old === old) {
@@ -90,9 +92,16 @@ class SeriesFeed {
   set({ row, append, t_ms, last, vwap, volume }) {
     if (!append || row !== this.row) this.clear(row);
     for (let i = 0; i < t_ms.length; i++) {
-      const n = this.t_ms.length;
-      const at = n && this.t_ms[n - 1] === t_ms[i] ? n - 1 : n;
-      this.t_ms[at] = t_ms[i]; this.last[at] = last[i]; this.vwap[at] = vwap[i]; this.volume[at] = volume[i];
+      // A moment that is there already is written over, with all that came after it.
+      let at = this.t_ms.length;
+      while (at && this.t_ms[at - 1] >= t_ms[i]) at--;
+      for (const list of [this.t_ms, this.last, this.vwap, this.volume]) list.length = at;
+      this.t_ms.push(t_ms[i]); this.last.push(last[i]); this.vwap.push(vwap[i]); this.volume.push(volume[i]);
+    }
+    // Half of the points say as much once there are several for a pixel.
+    if (this.t_ms.length > POINTS_MAX) {
+      const keep = (_, i) => i % 2 === 1;
+      for (const name of ["t_ms", "last", "vwap", "volume"]) this[name] = this[name].filter(keep);
     }
     this.version += 1;
   }
@@ -133,18 +142,18 @@ class Health {
 
   now() { return Date.now() + this.shift_ms; }
 
-  // {word, tone, age}: what the LIVE tag says. Cells prove life within a second, STATUS within 1.3 s.
+  // {word, tone, age}: what the LIVE tag says. Cells that move prove life; without them the newest
+  // STATUS must be at most 1.3 s old and its feed at most 1 s.
   state() {
     const now = performance.now();
     if (this.lostAt) return { word: "RECONNECTING", tone: "warn", age: (now - this.lostAt) / 1e3 };
     if (!this.status) return { word: "CONNECTING", tone: "mute", age: NaN };
     const since = (now - this.at) / 1e3;
-    const live = Math.min((now - this.cellsAt) / 1e3, (this.status.live_age_s || 0) + Math.max(0, since - 0.3));
-    const told = (this.status.live_age_s || 0) + since;
-    if (this.status.state === "down" || this.status.state === "stale" || live > 1)
-      return { word: this.status.state === "down" ? "DOWN" : "STALE", tone: "warn", age: this.status.state === "live" ? live : told };
-    const feed = this.status.feed_age_s;
-    if (feed > 1) return { word: "FEED SILENT", tone: "warn", age: feed + since };
-    return { word: "LIVE", tone: "ok", age: live };
+    const cells = (now - this.cellsAt) / 1e3, { state, live_age_s, feed_age_s } = this.status;
+    if (state !== "live") return { word: state === "down" ? "DOWN" : "STALE", tone: "warn", age: (live_age_s || 0) + since };
+    if (cells > 1 && since > 1.3) return { word: "STALE", tone: "warn", age: Math.min(cells, since + (live_age_s || 0)) };
+    const feed = feed_age_s + since;
+    if (cells > 1 && feed > 1.05) return { word: "FEED SILENT", tone: "warn", age: feed };
+    return { word: "LIVE", tone: "ok", age: Math.min(cells, since) };
   }
 }

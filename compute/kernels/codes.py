@@ -22,9 +22,7 @@ HALTED, CROSSED, LOCKED, ONE_SIDED, GAP, CORRECTED, AUCTION, CLOSED = (
     128,
 )
 SIDES = CROSSED | LOCKED | ONE_SIDED  # What a quote decides anew.
-FROZEN = (
-    HALTED | AUCTION | CLOSED
-)  # While one of these holds, mid and mark stand still.
+FROZEN = HALTED | AUCTION | CLOSED  # While one of these holds, mid and mark stand still.
 
 NO_PRICE = -(2**63)
 # Dividing by 1e9 gives the float64 nearest to the decimal price; multiplying by 1e-9 does not.
@@ -35,13 +33,7 @@ SECOND_NS = 1_000_000_000
 # far below the float64 limit, so nothing that enters a sum can make it infinite.
 SIZE_MAX = 1e15
 
-# Counters of the engine, by index.
-EVENTS, UNKNOWN, REFUSED, BUSTS_UNMATCHED, FILLS_REFUSED, POSITIONS = 0, 1, 2, 3, 4, 5
-COUNTERS = (
-    "events",
-    "unknown",
-    "refused",
-    "busts_unmatched",
-    "fills_refused",
-    "positions",
-)
+# Counters of the engine, by index. Every event is in `events`; one that moved nothing because it
+# cannot be is in `unknown` (no such instrument) or `refused`, and there once more by its reason.
+EVENTS, UNKNOWN, REFUSED, BUSTS_UNMATCHED, POSITIONS_FULL, POSITIONS = 0, 1, 2, 3, 4, 5
+COUNTERS = ("events", "unknown", "refused", "busts_unmatched", "positions_full", "positions")

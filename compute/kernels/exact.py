@@ -31,9 +31,7 @@ def two_product(a: float, b: float) -> tuple[float, float]:
     shifted = SPLITTER * b
     b_high = shifted - (shifted - b)
     b_low = b - b_high
-    error = (
-        (a_high * b_high - product) + a_high * b_low + a_low * b_high
-    ) + a_low * b_low
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
     return product, error
 
 

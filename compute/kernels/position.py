@@ -18,9 +18,9 @@ import numpy as np
 from numba import njit
 
 from compute.kernels.codes import (
-    FILLS_REFUSED,
     NO_PRICE,
     POSITIONS,
+    POSITIONS_FULL,
     PRICE_UNITS,
     SIZE_MAX,
 )
@@ -36,11 +36,10 @@ def fill(row, slots, counts, event, books_max):
     known = row.asset_class >= 0 and event.book < books_max
     priced = event.price != NO_PRICE or size == 0.0
     if not (known and priced and abs(size) <= SIZE_MAX and math.isfinite(fee)):
-        counts[FILLS_REFUSED] += 1
         return False
     index = _find(row, slots, counts, event.instrument, event.book)
     if index < 0:
-        counts[FILLS_REFUSED] += 1
+        counts[POSITIONS_FULL] += 1
         return False
     slot = slots[index]
     slot.fees += fee

@@ -48,7 +48,7 @@ def quote(row, event):
     """Apply a QUOTE."""
     bid, ask = event.bid, event.ask
     bits = row.bits & ~SIDES
-    if bid == NO_PRICE or ask == NO_PRICE:
+    if NO_PRICE in (bid, ask):
         bits |= ONE_SIDED
         _one_sided(row, event)
     else:

@@ -7,9 +7,9 @@ touches its own instrument's row, so events of other instruments can wait or com
 import numpy as np
 from numba import njit
 
+from compute.kernels.bust import bust
 from compute.kernels.codes import (
     BUST,
-    BUSTS_UNMATCHED,
     EVENTS,
     FILL,
     FLAG_RESET,
@@ -22,9 +22,9 @@ from compute.kernels.codes import (
 )
 from compute.kernels.position import fill
 from compute.kernels.quote import quote, status
-from compute.kernels.trade import bust, reset, trade
+from compute.kernels.trade import RECENT, reset, trade
 from compute.kernels.volatility import sample
-from compute.kernels.vwap import expire
+from compute.kernels.vwap import WINDOW_S, expire
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -38,25 +38,17 @@ def turn(row, ring, instrument, ts_event):
     row.turn_ns = (second + 1) * SECOND_NS
 
 
-@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
-def apply(row, ring, slots, counts, event, books_max):
-    """One event to its row, by kind; what cannot be is counted and moves nothing."""
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def rare(row, ring, recent, slots, counts, event, books_max):
+    """The kinds of which there are few; False where the event cannot be."""
     kind = event.kind
-    if kind == QUOTE:
-        quote(row, event)
-    elif kind == TRADE:
-        if not trade(row, ring, event.instrument, event):
-            counts[REFUSED] += 1
-    elif kind == FILL:
-        fill(row, slots, counts, event, books_max)
-    elif kind == BUST:
-        if not bust(row, ring, event.instrument, event):
-            counts[BUSTS_UNMATCHED] += 1
-    elif kind == STATUS:
-        if not status(row, event):
-            counts[REFUSED] += 1
-    else:
-        counts[REFUSED] += 1
+    if kind == FILL:
+        return fill(row, slots, counts, event, books_max)
+    if kind == BUST:
+        return bust(row, ring, recent, counts, event)
+    if kind == STATUS:
+        return status(row, event)
+    return False
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -87,7 +79,7 @@ def build(stamp: int):
     """
 
     @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-    def step(events, state, ring, slots, oldest_ns, counts, enriched, books_max):
+    def step(events, state, ring, recent, slots, oldest_ns, counts, enriched, books_max):
         rows = state.shape[0] if stamp >= 0 else 0
         emits = enriched.shape[0] > 0
         counts[EVENTS] += events.shape[0]
@@ -110,7 +102,19 @@ def build(stamp: int):
             if ts_event > row.newest_ns:
                 row.newest_ns = ts_event
                 row.ts_event = ts_event / 1e6
-            apply(row, ring, slots, counts, event, books_max)
+            # Arrays as arguments cost a reference count each; the hot kinds get records.
+            kind = event.kind
+            if kind == QUOTE:
+                quote(row, event)
+            elif kind == TRADE:
+                second = ts_event // SECOND_NS
+                inside = second > row.second - WINDOW_S
+                bucket = ring[instrument, second % WINDOW_S]
+                place = recent[instrument, row.remembered % RECENT]
+                if not trade(row, bucket, inside, place, event):
+                    counts[REFUSED] += 1
+            elif not rare(row, ring, recent, slots, counts, event, books_max):
+                counts[REFUSED] += 1
             if emits:
                 emit(enriched[index], row)
 

@@ -19,12 +19,8 @@ import math
 from numba import njit
 
 HALF_LIFE_S = 60.0
-DECAY = (
-    0.9885140203528962  # 2 ** (-1 / HALF_LIFE_S), written out: no library, no last bit.
-)
-STEPS_MAX = (
-    65_536  # d ** 65,536 = 2 ** -1092 is 0 in float64; more steps change nothing.
-)
+DECAY = 0.9885140203528962  # 2 ** (-1 / HALF_LIFE_S), written out: no library, no last bit.
+STEPS_MAX = 65_536  # d ** 65,536 = 2 ** -1092 is 0 in float64; more steps change nothing.
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -36,9 +32,7 @@ def log_ratio(a, b):
     """
     scale = 2.0
     if 0.8 * b <= a <= 1.25 * b:
-        x = (a - b) / (
-            a + b
-        )  # a - b is exact here (Sterbenz), so small moves lose nothing.
+        x = (a - b) / (a + b)  # a - b is exact here (Sterbenz), so small moves lose nothing.
     else:
         ratio = a / b
         while ratio < 0.8 or ratio > 1.25:
@@ -55,7 +49,7 @@ def log_ratio(a, b):
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def power(base, exponent):
-    """base ** exponent for a whole exponent >= 0, by squaring: the same bits everywhere."""
+    """Power of `base` for a whole exponent >= 0, by squaring: the same bits everywhere."""
     result = 1.0
     while exponent > 0:
         if exponent & 1:

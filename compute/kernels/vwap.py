@@ -10,8 +10,8 @@ goes into its own second while that is inside. A window without trades is exactl
 import numpy as np
 from numba import njit
 
-from compute.kernels.codes import PRICE_UNITS, SECOND_NS
-from compute.kernels.exact import add, two_product
+from compute.kernels.codes import PRICE_UNITS
+from compute.kernels.exact import add, two_product, two_sum
 
 WINDOW_S = 60
 
@@ -25,9 +25,7 @@ def expire(row, ring, instrument, steps):
     for _ in range(min(steps, WINDOW_S)):
         bucket = ring[instrument, index]
         if bucket.trades != 0:
-            _take_from_window(
-                row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades
-            )
+            _move_window(row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades)
             bucket.value, bucket.value_low = 0.0, 0.0
             bucket.size, bucket.trades = 0.0, 0
         index += 1
@@ -37,13 +35,11 @@ def expire(row, ring, instrument, steps):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _take_from_window(row, value, value_low, size, trades):
+def _move_window(row, value, value_low, size, trades):
     row.window_value, row.window_value_low = add(
         row.window_value, row.window_value_low, value, value_low
     )
-    row.window_size, row.window_size_low = add(
-        row.window_size, row.window_size_low, size, 0.0
-    )
+    row.window_size, row.window_size_low = add(row.window_size, row.window_size_low, size, 0.0)
     row.window_trades += trades
     if row.window_trades == 0:
         row.window_value, row.window_value_low = 0.0, 0.0
@@ -52,7 +48,7 @@ def _take_from_window(row, value, value_low, size, trades):
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
 def derive_window(row):
-    """vwap_1m from the window's sums."""
+    """VWAP of the minute from the window's sums."""
     row.vwap_1m = np.nan
     if row.window_size > 0.0:
         row.vwap_1m = row.window_value / row.window_size / PRICE_UNITS + 0.0
@@ -60,7 +56,7 @@ def derive_window(row):
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
 def derive_session(row):
-    """vwap and the distance of the last from it, in basis points."""
+    """VWAP and the distance of the last from it, in basis points."""
     row.vwap = np.nan
     row.vs_vwap = np.nan
     if row.sum_size > 0.0:
@@ -71,45 +67,35 @@ def derive_session(row):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
-def include(row, ring, instrument, event):
-    """Add an eligible trade to the session and to its second of the window."""
+def include(row, bucket, inside, event):
+    """Add an eligible trade to the session and, if its second is inside, to `bucket`."""
     size = event.size
     value, value_low = two_product(float(event.price), size)
-    row.sum_value, row.sum_value_low = add(
-        row.sum_value, row.sum_value_low, value, value_low
-    )
+    row.sum_value, row.sum_value_low = add(row.sum_value, row.sum_value_low, value, value_low)
     row.sum_size, row.sum_size_low = add(row.sum_size, row.sum_size_low, size, 0.0)
     row.eligible += 1
-    second = event.ts_event // SECOND_NS
-    if second > row.second - WINDOW_S:
-        bucket = ring[instrument, second % WINDOW_S]
-        bucket.value, bucket.value_low = add(
-            bucket.value, bucket.value_low, value, value_low
-        )
+    if inside:
+        bucket.value, bucket.value_low = add(bucket.value, bucket.value_low, value, value_low)
         before = bucket.size
-        bucket.size = before + size
+        after = before + size
+        bucket.size = after
         bucket.trades += 1
         row.window_value, row.window_value_low = add(
             row.window_value, row.window_value_low, value, value_low
         )
         # The window holds the sum of the buckets as they are, with the bucket's own rounding.
+        grown, rest = two_sum(after, -before)
         row.window_size, row.window_size_low = add(
-            row.window_size, row.window_size_low, bucket.size, 0.0
-        )
-        row.window_size, row.window_size_low = add(
-            row.window_size, row.window_size_low, -before, 0.0
+            row.window_size, row.window_size_low, grown, rest
         )
         row.window_trades += 1
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def exclude_from_session(row, event):
+def exclude_from_session(row, price, size):
     """Take a voided eligible trade out of the session; the caller knows that it fits."""
-    size = event.size
-    value, value_low = two_product(float(event.price), size)
-    row.sum_value, row.sum_value_low = add(
-        row.sum_value, row.sum_value_low, -value, -value_low
-    )
+    value, value_low = two_product(float(price), size)
+    row.sum_value, row.sum_value_low = add(row.sum_value, row.sum_value_low, -value, -value_low)
     row.sum_size, row.sum_size_low = add(row.sum_size, row.sum_size_low, -size, 0.0)
     row.eligible -= 1
     if row.eligible == 0 or row.sum_size <= 0.0:
@@ -118,25 +104,14 @@ def exclude_from_session(row, event):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def exclude_from_window(row, ring, instrument, event):
-    """Take a voided trade out of its second if that is inside and holds so much."""
-    second = event.ts_event // SECOND_NS
-    if second <= row.second - WINDOW_S:
-        return
-    bucket = ring[instrument, second % WINDOW_S]
-    size = event.size
-    if bucket.trades == 0 or size > bucket.size * (1.0 + 1e-12):
-        return
-    _take_from_window(
-        row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades
-    )
+def exclude_from_window(row, bucket, price, size):
+    """Take a voided trade out of the bucket of its second, which holds it."""
+    _move_window(row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades)
     bucket.trades -= 1
     bucket.size -= size
-    value, value_low = two_product(float(event.price), size)
-    bucket.value, bucket.value_low = add(
-        bucket.value, bucket.value_low, -value, -value_low
-    )
-    if bucket.trades == 0 or bucket.size <= 0.0:
+    value, value_low = two_product(float(price), size)
+    bucket.value, bucket.value_low = add(bucket.value, bucket.value_low, -value, -value_low)
+    if bucket.trades <= 0 or bucket.size <= 0.0:
         bucket.value, bucket.value_low = 0.0, 0.0
         bucket.size, bucket.trades = 0.0, 0
-    _take_from_window(row, bucket.value, bucket.value_low, bucket.size, bucket.trades)
+    _move_window(row, bucket.value, bucket.value_low, bucket.size, bucket.trades)

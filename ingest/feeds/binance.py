@@ -13,21 +13,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import orjson
 
 from ingest.event import PRICE_SCALE, Flag, Kind
 from ingest.feeds import blocks
+from ingest.feeds.binance_lines import (
+    DEPTH,
+    FIRST,
+    ID,
+    LETTER,
+    LINE,
+    OTHER,
+    QUOTE,
+    REASONS_MORE,
+    RECEIVED_NS,
+    SYMBOL,
+    TIME_MS,
+    TRADE,
+    rows_of,
+)
 from ingest.feeds.feed import Feed, FeedError, Tally, events, weave
-from ingest.feeds.lines import LETTER, REASONS, parse, whole_lines
+from ingest.feeds.lines import parse, whole_lines
 from ingest.instrument import AssetClass, Instrument
 
-# What a message becomes: letter, symbol, receive ns, exchange ms, id, then bid, its size, ask, its
-# size; or price, size, 1 where the buyer was the maker, 1 where it was no trade of the market.
-_SPEC = (LETTER, 0, 0, 0, 0, 9, 9, 9, 9)
 _TICKS_FROM = 2_000  # Prices from which the tick is taken: the coarsest step that fits them all.
 _SYMBOL = re.compile(rb'"s":"(\w+)"')
 _PRICE = re.compile(rb'"[pba]":"([\d.]+)"')
-_TIME = re.compile(rb'"E":(\d{13})')
 _DOLLARS = re.compile(r"(USDT|USDC|FDUSD|BUSD|USD_PERP|USD)$")
 _FACE_USD = {"BTCUSD_PERP": 100.0}  # COIN-M: 100 USD a contract of BTC, 10 USD of all others.
 
@@ -82,89 +92,54 @@ def _instrument(
 def _chunks(
     path: Path, symbols: list[str], faces: np.ndarray, first_id: int, tally: Tally
 ) -> Iterator[np.ndarray]:
-    ids = {symbol: i for i, symbol in enumerate(symbols)}
     line, clock_ms = 0, 0
     for text in whole_lines(_data(path, tally), str(path), tally):
-        # One line out for one line in, empty where nothing is to be told: the numbers stay.
-        lines = text.split(b"\n")[:-1]
-        table = []
-        for number, raw in enumerate(lines, line + 1):
-            try:
-                table.append(_line(raw, ids, tally))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                table.append("")
-                tally.refuse(f"{path} line {number}", f"not a message: {error!r}", raw)
-        rows, wrong = parse("\n".join(table).encode() + b"\n", _SPEC, line)
-        for number, _, _, reason in wrong.tolist():
-            tally.refuse(f"{path} line {number}", REASONS[reason], lines[number - line - 1])
-        line += len(lines)
+        rows, wrong = rows_of(text, symbols, line)
+        for number, start, end, reason in wrong.tolist():
+            tally.refuse(f"{path} line {number}", REASONS_MORE[reason], text[start:end])
+        line += text.count(b"\n")
         tally.rows += len(rows)
         if len(rows):
-            times = np.maximum.accumulate(np.maximum(rows[:, 4], clock_ms))
+            times = np.maximum.accumulate(np.maximum(rows[:, TIME_MS], clock_ms))
             clock_ms = int(times[-1])
             times[times == 0] = next(iter(times[times > 0]), 0)
             yield _events(rows, times, faces, first_id, tally)
 
 
-def _line(raw: bytes, ids: dict[str, int], tally: Tally) -> str:
-    """A message as one line of `_SPEC`; "" for an empty line."""
-    if not raw:
-        return ""
-    at = raw.index(b" ")
-    received, head = raw[:at].decode(), raw[at + 1 : at + 150]
-    if b'"depthUpdate"' in head or head.startswith(b'{"lastUpdateId"'):
-        time = _TIME.search(head)
-        if not raw.endswith(b"}"):
-            raise ValueError("it ends before its end")
-        return f"D,0,{received},{int(time[1]) if time else 0},0,0,0,0,0"
-    message = orjson.loads(raw[at + 1 :])
-    data = message.get("data", message)
-    kind = data.get("e", "bookTicker")
-    symbol = ids[data["s"]]
-    if kind == "bookTicker":
-        time = data.get("T", 0)
-        return (
-            f"Q,{symbol},{received},{time},{data['u']},"
-            f"{data['b']},{data['B']},{data['a']},{data['A']}"
-        )
-    if kind != "trade":
-        return f"O,{symbol},{received},{data.get('E', 0)},0,0,0,0,0"
-    maker, other = int(data["m"]), int(data.get("X", "MARKET") != "MARKET")
-    return f"T,{symbol},{received},{data['T']},{data['t']},{data['p']},{data['q']},{maker},{other}"
-
-
 def _events(
     rows: np.ndarray, times: np.ndarray, faces: np.ndarray, first_id: int, tally: Tally
 ) -> np.ndarray:
-    letter = rows[:, 1]
-    quoted = np.flatnonzero(letter == ord("Q"))
-    # A forced trade outside the book (insurance fund, deleveraging) may come without a price.
-    traded = np.flatnonzero((letter == ord("T")) & (rows[:, 6] > 0))
-    read_over = {
-        "depth: bookTicker tells the best bid and ask": np.count_nonzero(letter == ord("D")),
-        "neither bookTicker nor trade": np.count_nonzero(letter == ord("O")),
-        "trade without a price": np.count_nonzero((letter == ord("T")) & (rows[:, 6] <= 0)),
-    }
-    tally.skipped.update({reason: int(count) for reason, count in read_over.items() if count})
+    letter, first, second = rows[:, LETTER], rows[:, FIRST : FIRST + 2], rows[:, FIRST + 2 :]
+    quoted = np.flatnonzero(letter == QUOTE)
+    # What is forced outside the book (insurance fund, deleveraging) may come without a price.
+    priced = (letter == TRADE) & (first[:, 0] > 0)
+    traded = np.flatnonzero(priced)
+    for reason, rest in (
+        ("depth: bookTicker tells the best bid and ask", letter == DEPTH),
+        ("neither bookTicker nor trade", letter == OTHER),
+        ("trade without a price", (letter == TRADE) & ~priced),
+    ):
+        if count := int(np.count_nonzero(rest)):
+            tally.skipped[reason] += count
 
+    face = faces[rows[:, SYMBOL]]
     quotes = _envelope(Kind.QUOTE, rows[quoted], times[quoted], first_id)
-    face = faces[rows[quoted, 2]]
-    quotes["bid"], quotes["bid_size"] = rows[quoted, 6], _size(rows[quoted, 6:8], face)
-    quotes["ask"], quotes["ask_size"] = rows[quoted, 8], _size(rows[quoted, 8:10], face)
+    quotes["bid"], quotes["bid_size"] = first[quoted, 0], _size(first[quoted], face[quoted])
+    quotes["ask"], quotes["ask_size"] = second[quoted, 0], _size(second[quoted], face[quoted])
     trades = _envelope(Kind.TRADE, rows[traded], times[traded], first_id)
-    trades["price"] = rows[traded, 6]
-    trades["size"] = _size(rows[traded, 6:8], faces[rows[traded, 2]])
-    trades["reference"] = rows[traded, 5]
-    trades["flags"] = np.where(rows[traded, 8], Flag.SELLER, Flag.BUYER)
-    trades["flags"] |= np.where(rows[traded, 9], Flag.INELIGIBLE, 0).astype(np.uint8)
+    trades["price"], trades["size"] = first[traded, 0], _size(first[traded], face[traded])
+    trades["reference"] = rows[traded, ID]
+    trades["flags"] = np.where(second[traded, 0], Flag.SELLER, Flag.BUYER)
+    trades["flags"] |= (second[traded, 1] > 0) * np.uint8(Flag.INELIGIBLE)
     return weave(trades, traded, quotes, quoted)
 
 
 def _envelope(kind: Kind, rows: np.ndarray, times: np.ndarray, first_id: int) -> np.ndarray:
-    ms = np.where(rows[:, 4] > 0, rows[:, 4], times)
-    out = events(kind, 0, np.where(ms > 0, ms * 1_000_000, rows[:, 3]), rows[:, 0])
-    out["instrument"] = first_id + rows[:, 2]
-    out["ts_recv"] = rows[:, 3]
+    ms = np.where(rows[:, TIME_MS] > 0, rows[:, TIME_MS], times)
+    time = np.where(ms > 0, ms * 1_000_000, rows[:, RECEIVED_NS])
+    out = events(kind, 0, time, rows[:, LINE])
+    out["instrument"] = first_id + rows[:, SYMBOL]
+    out["ts_recv"] = rows[:, RECEIVED_NS]
     return out
 
 

@@ -15,7 +15,7 @@ import zstandard
 from ingest.feeds.feed import Tally
 
 PLAIN_BYTES = 128 << 10  # A block of text: some thousand lines.
-PACKED_BYTES = 8 << 10  # Tick data pack about 15 times, so a block again.
+PACKED_BYTES = 16 << 10  # Tick data pack 8 to 15 times, so a block again.
 _ENTRY_HEAD = struct.Struct("<26xHH")
 
 

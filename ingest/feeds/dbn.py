@@ -73,7 +73,6 @@ def _records(
     data: Iterator[bytes], step: int, at: int, place: str, tally: Tally
 ) -> Iterator[np.ndarray]:
     """Arrays of RECORD. What is no mbo record is refused, and reading goes on behind it."""
-    bytes_of = np.dtype((np.void, step))
     rest = b""
     for block in data:
         rest += block
@@ -116,8 +115,9 @@ def _chunks(
                 tally.refuse(f"{place} record {tally.rows + row}", reason, done[row].tobytes())
         tally.rows += len(done)
         if parts:
-            rows_of, found = (np.concatenate(part) for part in zip(*parts, strict=True))
-            yield found[np.argsort(rows_of, kind="stable")]
+            at, found = (np.concatenate(part) for part in zip(*parts, strict=True))
+            if len(at):
+                yield found[np.argsort(at, kind="stable")]
 
 
 def _market(

@@ -63,8 +63,9 @@ def trades(
         out["price"] = price
         out["reference"] = line
         out["size"] = np.where(state & OFFICIAL, 0, size)
-        out["flags"] |= np.where((state & INELIGIBLE != 0) | (doubt != 0), Flag.INELIGIBLE, 0)
-        out["flags"] |= np.where(state & AUCTION, Flag.AUCTION, 0)
+        doubtful = (state & INELIGIBLE != 0) | (doubt != 0)
+        auction = state & AUCTION != 0
+        out["flags"] = doubtful * np.uint8(Flag.INELIGIBLE) | auction * np.uint8(Flag.AUCTION)
         yield out
 
 

@@ -108,7 +108,7 @@ def _line(data, start, stop, spec, row):  # type: ignore[no-untyped-def]
             continue
         if field == len(spec):
             return _FIELDS
-        reason, value = _field(data, begin, at, spec[field])
+        reason, value = number(data, begin, at, spec[field])
         if reason:
             return reason
         field += 1
@@ -118,8 +118,8 @@ def _line(data, start, stop, spec, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _field(data, begin, end, kind):  # type: ignore[no-untyped-def]
-    """(reason, value) of one field."""
+def number(data, begin, end, kind):  # type: ignore[no-untyped-def]
+    """(reason, value) of one field of spec `kind`; for kernels."""
     if kind == LETTER:
         return (0, np.int64(data[begin]) if end > begin else 0) if end - begin < 2 else (_NUMBER, 0)
     if kind == HEX:

@@ -100,7 +100,8 @@ def _chunks(path: Path, depth: int, number: int, start: int, tally: Tally) -> It
         told_rows[traded] = True
         tally.skipped["does not change the best bid or ask"] += int((~told_rows).sum())
         trades = _trades(rows[traded], line[traded], number, start)
-        yield weave(trades, traded, quotes, at)
+        if len(trades) or len(quotes):
+            yield weave(trades, traded, quotes, at)
 
 
 def _trades(rows: np.ndarray, line: np.ndarray, number: int, start: int) -> np.ndarray:

@@ -34,6 +34,7 @@ FORMATS = (
     Format("a Binance capture in gzip", (b"\x1f\x8b",), (".gz",), binance.read),
     Format("a Databento DBN file in Zstandard", (b"\x28\xb5\x2f\xfd",), (".zst",), dbn.read),
     Format("a Databento DBN file", (b"DBN",), (".dbn",), dbn.read),
+    Format("a Binance capture", (), (".txt", ".log", ".jsonl"), binance.read),
     Format("a LOBSTER message file", (), (".csv",), lobster.read),
 )
 _LOBSTER = FORMATS[-1]
@@ -59,7 +60,7 @@ def _open_file(path: Path, first_id: int, tally: Tally) -> Feed:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise FeedError("the file is empty", path, "fetch it again")
-    found = next((format for format in FORMATS if head.startswith(format.begins or b"\0\0")), None)
+    found = next((one for one in FORMATS if one.begins and head.startswith(one.begins)), None)
     if found is None and _is_lobster(head):
         found = _LOBSTER
     if found is None:

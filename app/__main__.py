@@ -1,0 +1,316 @@
+"""Key: the command line. `python -m app COMMAND`, or `./tickglass COMMAND`.
+
+Each command imports what it needs and nothing more: a web process carries no Numba and no Kafka,
+a worker no Panel. What goes wrong is said in one to three lines: what, where, what to do; the
+exit code is 2 for a wrong command line and 1 for a failure.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Never
+
+import typer
+
+from app.process import Stop, end_with, run, say
+from app.settings import PORT_MAX, RATE_MAX, ROOT, Settings, SettingsError, last_database, load
+
+USAGE, FAILURE = 2, 1
+EVENTS_PER_S = "events a second"
+
+cli = typer.Typer(
+    name="tickglass",
+    help="From the tick to the glass: a real-time trading dashboard.",
+    epilog="`./tickglass COMMAND --help` says more. Settings may also come from the environment "
+    "as TICKGLASS_<OPTION>.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+standin = typer.Typer(no_args_is_help=True, help="Run one stand-in by itself.")
+audit = typer.Typer(no_args_is_help=True, help="Check the record.")
+cli.add_typer(standin, name="standin")
+cli.add_typer(audit, name="audit")
+
+Data = Annotated[Path | None, typer.Option(help="Folder of record and logs.  [.tickglass]")]
+Kafka = Annotated[str | None, typer.Option(help="Kafka, host:port[,host:port].")]
+Redis = Annotated[str | None, typer.Option(help="Redis, redis://host:port/database.")]
+ClickHouse = Annotated[str | None, typer.Option(help="ClickHouse, http://host:port.")]
+Database = Annotated[str | None, typer.Option(help="ClickHouse database of the record.")]
+Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic.  [4]")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the demo market.  [1]")]
+Speed = Annotated[float | None, typer.Option(help="Times the recorded speed.  [1]")]
+Repeat = Annotated[bool, typer.Option("--loop", help="Begin again at the end of the files.")]
+Paths = list[Path]
+
+
+def usage(text: str) -> Never:
+    """End with a sentence on what is wrong with the command line."""
+    raise SettingsError(text)
+
+
+@cli.callback()
+def begin() -> None:
+    """Before every command: end with the process that started us, where it asked for that."""
+    end_with(load().parent)
+
+
+@cli.command()
+def up(
+    rate: Annotated[
+        float | None,
+        typer.Option(help=f"Demo market, or files in place of --speed, {EVENTS_PER_S}.  [100000]"),
+    ] = None,
+    replay: Annotated[
+        Paths | None,
+        typer.Option(metavar="PATH...", help="Publish recorded files or folders instead."),
+    ] = None,
+    more: Annotated[Paths | None, typer.Argument(hidden=True, metavar="")] = None,
+    speed: Speed = None,
+    loop: Repeat = False,
+    port: Annotated[int | None, typer.Option(help="Port of the page.  [5006]")] = None,
+    web: Annotated[int | None, typer.Option(help="Web servers, on ports from --port.  [1]")] = None,
+    data: Data = None,
+    partitions: Partitions = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    seed: Seed = None,
+) -> None:
+    """Start everything on this machine: the demo market or recorded files, and the page.
+
+    Where no address is given, a stand-in is started: no Kafka, Redis or ClickHouse is needed.
+    """
+    given = {"rate": rate, "port": port, "web": web, "data": data, "partitions": partitions}
+    given |= {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "seed": seed}
+    settings = load(**given)
+    if more and not replay:
+        usage(f"up takes no path such as {more[0]} by itself. Did you mean --replay {more[0]}?")
+    paths = tuple(path.absolute() for path in [*(replay or ()), *(more or ())])
+    options = _replay_options(bool(paths), rate, speed, loop=loop)
+
+    from app.status import Screen
+    from app.up import Plan, Up
+
+    stop = Stop().listen()
+    running = Up(settings, Plan(paths, options), Screen())
+    try:
+        running.start()
+        while not stop.set:
+            running.step()
+    finally:
+        running.close()
+
+
+def _replay_options(
+    files: bool, rate: float | None, speed: float | None, *, loop: bool
+) -> tuple[str, ...]:
+    if not files and (speed is not None or loop):
+        usage("--speed and --loop are for recorded files: add --replay PATH, or give --rate.")
+    if rate is not None and speed is not None:
+        usage("--rate and --speed exclude each other: events a second, or times recorded speed.")
+    if speed is not None and not 0 < speed < float("inf"):
+        usage(f"--speed is {speed:g}, but should be above 0: 1 is as recorded, 10 ten times that.")
+    chosen = [("--rate", rate), ("--speed", speed)]
+    numbers = [word for name, value in chosen if value is not None for word in (name, str(value))]
+    return (*numbers, *(["--loop"] if loop else []))
+
+
+@cli.command()
+def replay(
+    paths: Annotated[Paths | None, typer.Argument(help="Recorded files or folders.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help=f"In place of --speed, {EVENTS_PER_S}.")
+    ] = None,
+    speed: Speed = None,
+    loop: Repeat = False,
+    seed: Seed = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    data: Data = None,
+    after: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Publish recorded files through Kafka, or, without PATHS, the demo market."""
+    settings = load(rate=rate, seed=seed, kafka=kafka, redis=redis, data=data)
+    _need(settings, "kafka")
+    _replay_options(bool(paths), rate, speed, loop=loop)
+    from app import loops
+
+    files = [path.absolute() for path in paths or ()]
+    _run(lambda: loops.replay(settings, files, rate, speed, loop=loop, after=after))
+
+
+@cli.command()
+def live(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
+    """Turn Kafka's frames into numbers and tell them through Redis."""
+    settings = load(kafka=kafka, redis=redis, data=data)
+    _need(settings, "kafka", "redis")
+    from app import loops
+
+    _run(lambda: loops.live(settings))
+
+
+@cli.command()
+def record(
+    kafka: Kafka = None,
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+) -> None:
+    """Put every event of Kafka on the record in ClickHouse, once."""
+    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "database": database}
+    settings = load(data=data, **given)
+    _need(settings, "kafka", "clickhouse")
+    from app import loops
+
+    _run(lambda: loops.record(settings))
+
+
+@cli.command()
+def web(
+    port: Annotated[int | None, typer.Option(help="Port of the page.  [5006]")] = None,
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    data: Data = None,
+) -> None:
+    """Serve the desks to browsers on this machine."""
+    settings = load(port=port, redis=redis, clickhouse=clickhouse, data=data)
+    _need(settings, "redis")
+    from app import probe
+
+    problem = probe.port(settings.port)
+    if problem:
+        raise RuntimeError(problem)
+    from app import runtime
+
+    runtime.serve(settings)
+
+
+Announce = Annotated[Path | None, typer.Option(help="Also write the address to this file.")]
+Port = Annotated[int, typer.Option(min=0, max=PORT_MAX, help="Port; 0: any free one.")]
+
+
+@standin.command("kafka")
+def standin_kafka(
+    partitions: Partitions = None,
+    brokers: Annotated[int, typer.Option(min=1, max=9, help="Brokers of the cluster.")] = 1,
+    announce: Announce = None,
+) -> None:
+    """Kafka's stand-in: librdkafka's mock cluster, in memory, about 5 MB a partition."""
+    from app import standins
+
+    settings = load(partitions=partitions)
+    ready = _announcer("Kafka", announce)
+    standins.serve_kafka(settings.partitions, ready, Stop().listen(), brokers)
+
+
+@standin.command("redis")
+def standin_redis(port: Port = 0, announce: Announce = None) -> None:
+    """Redis's stand-in: a Valkey server that keeps nothing on disk."""
+    from app import standins
+
+    port = port or standins.free_port()
+    _announcer("Redis", announce)(f"redis://{standins.LOOPBACK}:{port}/0")
+    standins.become_redis(port)
+
+
+@standin.command("clickhouse")
+def standin_clickhouse(port: Port = 0, data: Data = None, announce: Announce = None) -> None:
+    """ClickHouse's stand-in: chDB behind ClickHouse's HTTP interface; DATA/clickhouse."""
+    from app import chdb_http, standins
+
+    ready = _announcer("ClickHouse", announce)
+    folder = load(data=data).data / "clickhouse"
+    chdb_http.serve(folder, port, lambda found: ready(f"http://{standins.LOOPBACK}:{found}"))
+
+
+@audit.command("count")
+def audit_count(
+    clickhouse: ClickHouse = None, database: Database = None, data: Data = None
+) -> None:
+    """Per partition: rows = last - first + 1 = distinct; names every hole and double.
+
+    Without an address it reads the record that is running, else the last one under --data.
+    """
+    from app import loops
+
+    settings = load(clickhouse=clickhouse, database=database, data=data)
+    if not settings.clickhouse and not database:
+        settings = settings.model_copy(update={"database": last_database(settings)})
+    raise typer.Exit(loops.count(settings))
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which promise: one of the files in bench/.")],
+) -> None:
+    """Measure one promise; with --json one JSON object stands on the last line."""
+    files = sorted((ROOT / "bench").glob("*.py"))
+    names = [file.stem for file in files if '__name__ == "__main__"' in file.read_text()]
+    if name not in names:
+        usage(f"There is no bench {name!r}. There are: {', '.join(names)}.")
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *context.args])
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run the tests; what follows goes to pytest."""
+    import importlib.util
+
+    if importlib.util.find_spec("pytest") is None:
+        raise RuntimeError("pytest is not in this environment. Use ./tickglass test.")
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])
+
+
+def _need(settings: Settings, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name):
+            usage(
+                f"No {name.capitalize()} address is known. Start ./tickglass up on this machine "
+                f"(data folder {settings.data}), or give --{name}."
+            )
+
+
+def _run(make: Any) -> Never:
+    raise typer.Exit(run(make, idle_seconds=0))
+
+
+def _announcer(what: str, file: Path | None) -> Any:
+    def announce(address: str) -> None:
+        if file:
+            draft = file.with_name(file.name + ".draft")  # A reader never sees half an address.
+            draft.write_text(address)
+            draft.replace(file)
+        print(f"ready {address}", flush=True)  # noqa: T201 (for whoever started it by hand)
+
+    return announce
+
+
+def main() -> None:
+    """The whole command line, with every error turned into a sentence."""
+    try:
+        cli(prog_name="./tickglass")
+    except SettingsError as error:
+        _end(str(error), USAGE)
+    except RuntimeError as error:  # A door's, with a sentence that says what to do.
+        _end(str(error), FAILURE)
+    except KeyboardInterrupt:
+        _end("Ended.", 128 + 2)
+    except Exception as error:
+        say("crashed", error=error)
+        raise SystemExit(FAILURE) from None
+
+
+def _end(text: str, code: int) -> Never:
+    print(text, file=sys.stderr)  # noqa: T201
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()
