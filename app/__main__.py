@@ -13,7 +13,7 @@ from typing import Annotated, Any, Never
 import typer
 
 from app.process import Stop, end_with, run, say
-from app.settings import PORT_MAX, RATE_MAX, ROOT, Settings, SettingsError, last_database, load
+from app.settings import PORT_MAX, ROOT, Settings, SettingsError, last_database, load
 
 USAGE, FAILURE = 2, 1
 EVENTS_PER_S = "events a second"
@@ -39,7 +39,7 @@ Kafka = Annotated[str | None, typer.Option(help="Kafka, host:port[,host:port].")
 Redis = Annotated[str | None, typer.Option(help="Redis, redis://host:port/database.")]
 ClickHouse = Annotated[str | None, typer.Option(help="ClickHouse, http://host:port.")]
 Database = Annotated[str | None, typer.Option(help="ClickHouse database of the record.")]
-Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic.  [4]")]
+Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic.  [1]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the demo market.  [1]")]
 Speed = Annotated[float | None, typer.Option(help="Times the recorded speed.  [1]")]
 Repeat = Annotated[bool, typer.Option("--loop", help="Begin again at the end of the files.")]
@@ -58,7 +58,7 @@ def begin() -> None:
 
 
 @cli.command()
-def up(
+def up(  # noqa: PLR0913 (each argument is an option)
     rate: Annotated[
         float | None,
         typer.Option(help=f"Demo market, or files in place of --speed, {EVENTS_PER_S}.  [100000]"),
@@ -83,9 +83,17 @@ def up(
 
     Where no address is given, a stand-in is started: no Kafka, Redis or ClickHouse is needed.
     """
-    given = {"rate": rate, "port": port, "web": web, "data": data, "partitions": partitions}
-    given |= {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "seed": seed}
-    settings = load(**given)
+    settings = load(
+        rate=rate,
+        port=port,
+        web=web,
+        data=data,
+        partitions=partitions,
+        kafka=kafka,
+        redis=redis,
+        clickhouse=clickhouse,
+        seed=seed,
+    )
     if more and not replay:
         usage(f"up takes no path such as {more[0]} by itself. Did you mean --replay {more[0]}?")
     paths = tuple(path.absolute() for path in [*(replay or ()), *(more or ())])
@@ -119,7 +127,7 @@ def _replay_options(
 
 
 @cli.command()
-def replay(
+def replay(  # noqa: PLR0913 (each argument is an option)
     paths: Annotated[Paths | None, typer.Argument(help="Recorded files or folders.")] = None,
     rate: Annotated[
         float | None, typer.Option(help=f"In place of --speed, {EVENTS_PER_S}.")
@@ -136,10 +144,10 @@ def replay(
     settings = load(rate=rate, seed=seed, kafka=kafka, redis=redis, data=data)
     _need(settings, "kafka")
     _replay_options(bool(paths), rate, speed, loop=loop)
-    from app import loops
+    from app import publish
 
-    files = [path.absolute() for path in paths or ()]
-    _run(lambda: loops.replay(settings, files, rate, speed, loop=loop, after=after))
+    order = publish.Order(tuple(paths or ()), rate, speed or 1.0, loop=loop, after=after)
+    _run(lambda: publish.publication(settings, order))
 
 
 @cli.command()
@@ -203,7 +211,7 @@ def standin_kafka(
     from app import standins
 
     settings = load(partitions=partitions)
-    ready = _announcer("Kafka", announce)
+    ready = _announcer(announce)
     standins.serve_kafka(settings.partitions, ready, Stop().listen(), brokers)
 
 
@@ -213,7 +221,7 @@ def standin_redis(port: Port = 0, announce: Announce = None) -> None:
     from app import standins
 
     port = port or standins.free_port()
-    _announcer("Redis", announce)(f"redis://{standins.LOOPBACK}:{port}/0")
+    _announcer(announce)(f"redis://{standins.LOOPBACK}:{port}/0")
     standins.become_redis(port)
 
 
@@ -222,7 +230,7 @@ def standin_clickhouse(port: Port = 0, data: Data = None, announce: Announce = N
     """ClickHouse's stand-in: chDB behind ClickHouse's HTTP interface; DATA/clickhouse."""
     from app import chdb_http, standins
 
-    ready = _announcer("ClickHouse", announce)
+    ready = _announcer(announce)
     folder = load(data=data).data / "clickhouse"
     chdb_http.serve(folder, port, lambda found: ready(f"http://{standins.LOOPBACK}:{found}"))
 
@@ -240,7 +248,9 @@ def audit_count(
     settings = load(clickhouse=clickhouse, database=database, data=data)
     if not settings.clickhouse and not database:
         settings = settings.model_copy(update={"database": last_database(settings)})
-    raise typer.Exit(loops.count(settings))
+    text, whole = loops.count(settings)
+    typer.echo(text)
+    raise typer.Exit(0 if whole else FAILURE)
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -281,7 +291,7 @@ def _run(make: Any) -> Never:
     raise typer.Exit(run(make, idle_seconds=0))
 
 
-def _announcer(what: str, file: Path | None) -> Any:
+def _announcer(file: Path | None) -> Any:
     def announce(address: str) -> None:
         if file:
             draft = file.with_name(file.name + ".draft")  # A reader never sees half an address.

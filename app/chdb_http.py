@@ -67,6 +67,8 @@ TRANSPORT = frozenset(
 # Formats without head or foot: their pieces, one after the other, are the whole.
 STREAMED = frozenset(("Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow"))
 
+EXCEPTION_TAG = "tickglass-broke-off"  # Marks an error in mid-answer; the header announces it.
+
 INSERT = re.compile(rb"\s*INSERT\s+INTO\s", re.IGNORECASE)
 INSERT_HEAD = re.compile(
     rb"(?P<into>\s*INSERT\s+INTO\s+(?:(?!\bVALUES\b|\bSELECT\b|\bFORMAT\b).)+?)"
@@ -321,9 +323,10 @@ class Query(RequestHandler):
         try:
             await self._run()
         except QueryError as error:
-            if self._headers_written:  # Too late for a status: an answer cut short is an error.
-                self.request.connection.stream.close()  # type: ignore[union-attr]
+            if self._headers_written:  # Too late for a status.
+                await self._break_off(str(error))
                 return
+            self.clear()  # Of what was written but not yet sent.
             self.set_status(error.status)
             self.set_header("X-ClickHouse-Exception-Code", str(error.code))
             self.finish(f"{error}\n".encode())
@@ -350,16 +353,28 @@ class Query(RequestHandler):
             self.write(await self.engine.execute(text, settings, params))
             return
         self.set_header("X-ClickHouse-Summary", "{}")
+        self.set_header("X-ClickHouse-Exception-Tag", EXCEPTION_TAG)
         async with self.engine.select(text, settings, params, form) as next_piece:
+            unsent = 0
             while (piece := await next_piece()) is not None:
                 self.write(piece)
-                if len(piece) > 1 << 16:
+                unsent += len(piece)
+                if unsent >= PIECE_BYTES:
                     await self.flush()  # Waits for a slow client: the answer is never all here.
+                    unsent = 0
+
+    async def _break_off(self, text: str) -> None:
+        """End an answer that is under way as ClickHouse does: the error, and no proper end."""
+        length = len(text.encode()) + 1
+        tail = f"{text}\n{length} {EXCEPTION_TAG}\r\n__exception__\r\n"
+        self.write(f"\r\n__exception__\r\n{EXCEPTION_TAG}\r\n{tail}".encode())
+        await self.flush()
+        self.request.connection.stream.close()  # type: ignore[union-attr]
 
     def _form(self) -> dict[str, str]:
         """Arguments that came as a form; long queries with parameters do."""
         kind = self.request.headers.get("Content-Type", "")
-        if not kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
+        if not kind.startswith("multipart/form-data"):
             return {}
         found: dict[str, list[bytes]] = {}
         parse_body_arguments(kind, b"".join(self.pieces), found, {}, self.request.headers)

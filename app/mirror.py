@@ -72,6 +72,7 @@ class Mirror:
                 await asyncio.sleep(RETRY_SECONDS)
         finally:
             health.cancel()
+            await asyncio.gather(health, return_exceptions=True)
 
     async def _follow(self) -> None:
         await self._load_reference()

@@ -3,6 +3,7 @@
 Each function answers "" or one sentence: what is wrong, where, and what to do.
 """
 
+import contextlib
 import http.client
 import os
 import socket
@@ -79,10 +80,10 @@ def clickhouse(url: str) -> str:
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         port = place.port or (8443 if secure else _CLICKHOUSE_PORT)
         connection = kind(place.hostname or LOOPBACK, port, timeout=ANSWER_SECONDS)
-        connection.request("GET", "/ping")
-        answer = connection.getresponse()
-        body = answer.read(64)
-        connection.close()
+        with contextlib.closing(connection):
+            connection.request("GET", "/ping")
+            answer = connection.getresponse()
+            body = answer.read(64)
     except (OSError, ValueError, http.client.HTTPException) as error:
         problem = _reason(error)
     else:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     web: int = Field(1, ge=1, le=64, description="web servers, on ports counted up from `port`")
     rate: float = Field(100_000, gt=0, le=RATE_MAX, description="demo market, events a second")
     seed: int = Field(1, ge=0, description="seed of the demo market")
-    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
+    partitions: int = Field(1, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
     @field_validator("data")
@@ -112,8 +112,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not wanted)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not wanted)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line, environment, run.json; no dot files, no secret folders."""
         return init_settings, env_settings, _RunFile(settings_cls)

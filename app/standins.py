@@ -10,16 +10,25 @@ import ctypes
 import os
 import shutil
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from app import probe
 from app.process import Stop
+from app.settings import ROOT, Settings
 
 LOOPBACK = "127.0.0.1"
 MOCK_BYTES_MAX = 5 << 20  # What the mock cluster keeps of a partition; the oldest goes first.
 REDIS_BYTES_MAX = 1 << 30  # Six times 512 deltas of 300 kB (compute/bus.py) and a few images.
+START_SECONDS = 30.0  # chDB opens a big record in a few seconds; more is a fault.
+START_POLL_SECONDS = 0.02
+END_SECONDS = 3.0
+CONNECT_SECONDS = 10.0
 POLL_SECONDS = 0.2  # How soon a stand-in without work of its own sees that it must stop.
 
 _PRODUCER = 0  # rdkafka.h: RD_KAFKA_PRODUCER
@@ -72,7 +81,7 @@ def _librdkafka() -> ctypes.CDLL:
     found = [
         file.locate()
         for file in metadata.files("confluent-kafka") or ()
-        if file.name.startswith("librdkafka") and ".so" in file.name or file.suffix == ".dylib"
+        if file.name.startswith("librdkafka") and (".so" in file.name or file.suffix == ".dylib")
     ]
     if not found:
         raise StandinError(
@@ -104,11 +113,92 @@ def serve_kafka(
     """A mock cluster with all topics of the product, until `stop` is set."""
     from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
 
-    topics = {topic: partitions for topic in (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC)}
+    topics = dict.fromkeys((*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC), partitions)
     with mock_cluster(topics, brokers) as address:
         on_ready(address)
         while not stop.set:
             time.sleep(POLL_SECONDS)
+
+
+def make_topics(brokers: str, partitions: int) -> None:
+    """Make the product's topics on a real cluster; StandinError where they cannot be as wanted.
+
+    Topics that are there stay as they are, if they have as many partitions.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
+
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+    wanted: list[NewTopic] = []
+    try:
+        there = admin.list_topics(timeout=CONNECT_SECONDS).topics
+        for topic in TOPICS:
+            found = len(there[topic].partitions) if topic in there else partitions
+            if found != partitions:
+                raise StandinError(
+                    f"Topic {topic} at {brokers} has {found} partitions, not {partitions}. "
+                    f"Give --partitions {found}, or another cluster."
+                )
+        wanted = [
+            NewTopic(topic, partitions, config={"cleanup.policy": "compact"})
+            if topic == REFERENCE_TOPIC
+            else NewTopic(topic, partitions)
+            for topic in (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC)
+            if topic not in there
+        ]
+        for future in admin.create_topics(wanted).values() if wanted else ():
+            future.result(CONNECT_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        reason = error.args[0].str() if error.args else "no answer"
+        raise StandinError(
+            f"Kafka at {brokers} does not make the topics ({reason}). Make "
+            f"{', '.join(topic.topic for topic in wanted) or 'them'} by hand, {partitions} "
+            "partitions each, or ask its owner for the right to."
+        ) from None
+
+
+@contextlib.contextmanager
+def started(settings: Settings, kind: str, *options: str) -> Iterator[str]:
+    """A stand-in (`kafka`, `redis`, `clickhouse`) in a process of its own; its address.
+
+    It ends with the context, and with this process however that ends.
+    """
+    with tempfile.TemporaryDirectory(prefix="tickglass-") as folder:
+        announced, log = Path(folder, "address"), Path(folder, "log")
+        command = [sys.executable, "-m", "app", "standin", kind, "--announce", str(announced)]
+        environment = settings.model_copy(update={"parent": os.getpid()}).environment()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *options],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield _ready(process, kind, announced, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _ready(process: subprocess.Popen[bytes], kind: str, announced: Path, log: Path) -> str:
+    ask = {"kafka": probe.kafka, "redis": probe.redis, "clickhouse": probe.clickhouse}[kind]
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if announced.exists() and not ask(announced.read_text()):
+            return announced.read_text()
+        time.sleep(START_POLL_SECONDS)
+    raise StandinError(
+        f"the stand-in for {kind} did not start:\n{log.read_text(errors='replace')[-1000:]}"
+    )
 
 
 def redis_server() -> str:

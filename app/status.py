@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 OLD_SECONDS = 5.0
-UNKNOWN = "–"
+UNKNOWN = "-"
 TROUBLES = ("gaps", "repeats", "quarantined", "doubled", "lost")  # Shown when not 0.
 
 Health = Mapping[str, Mapping[str, Any]]
@@ -33,8 +33,8 @@ def line(health: Health, now_ms: float) -> str:
     parts = [
         f"{_number(_sum(news, 'live', 'events_per_s'))} events/s",
         f"behind {_seconds(_worst(news, 'live', 'behind_s'))}",
-        f"recorded {_number(_sum(news, 'record', 'recorded_rows'))} rows"
-        f" (behind {_seconds(_worst(news, 'record', 'record_behind_s'))})",
+        f"recorded {_number(_sum(news, 'record', 'recorded_rows'))} rows",
+        f"record behind {_seconds(_worst(news, 'record', 'behind_s'))}",
         f"glass p99 {_milliseconds(_worst(news, 'web', 'glass_ms_p99'))}",
         f"{_number(_sum(news, 'web', 'sessions'))} pages",
     ]

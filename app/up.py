@@ -18,7 +18,7 @@ from typing import Any
 
 from app import probe, status
 from app.settings import PORT_MAX, ROOT, Settings, process_mark, running
-from app.standins import LOOPBACK, free_port, redis_server
+from app.standins import LOOPBACK, free_port, make_topics, redis_server
 from app.supervisor import Role, Supervisor
 from ingest import clock
 
@@ -48,12 +48,12 @@ class Waiting:
     told: bool = False
 
 
-class CannotStart(RuntimeError):
+class CannotStartError(RuntimeError):
     """What stands in the way, found before anything was started."""
 
 
 def check(settings: Settings, plan: Plan) -> None:
-    """CannotStart with every reason, one a line, why `up` could not work here."""
+    """CannotStartError with every reason, one a line, why `up` could not work here."""
     problems = [probe.folder(settings.data), probe.files(list(plan.paths))]
     other = running(settings.run_file)
     if other:
@@ -70,17 +70,19 @@ def check(settings: Settings, plan: Plan) -> None:
         probe.redis(settings.redis) if settings.redis else "",
         probe.clickhouse(settings.clickhouse) if settings.clickhouse else "",
     ]
+    if any(problems):
+        raise CannotStartError("\n".join(problem for problem in problems if problem))
     if not settings.redis:
         redis_server()
-    if any(problems):
-        raise CannotStart("\n".join(problem for problem in problems if problem))
+    if settings.kafka:
+        make_topics(settings.kafka, settings.partitions)
 
 
 class Up:
     """The running product; `step` until told to stop, then `close`."""
 
     def __init__(self, settings: Settings, plan: Plan, screen: status.Screen) -> None:
-        """CannotStart unless all that is needed is there; nothing is started yet."""
+        """CannotStartError unless all that is needed is there; nothing is started yet."""
         check(settings, plan)
         self.given, self.plan, self.screen = settings, plan, screen
         self.settings = settings.model_copy(update={"parent": os.getpid()})

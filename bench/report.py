@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 CORES_MIN = 2  # The promises are made for two cores.
-BUSY_SHARE_MAX = (
-    0.5  # Of all cores, before the bench adds its own: above, figures are not clean.
-)
+BUSY_SHARE_MAX = 0.5  # Of all cores, before the bench adds its own: above, figures are not clean.
 _VERSIONS = ("numpy", "numba", "panel", "bokeh", "confluent-kafka", "redis", "chdb")
 
 
@@ -31,9 +29,7 @@ def machine() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "load_1m": round(os.getloadavg()[0], 2),
-        "memory_gib": round(
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1
-        ),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": _versions(),
@@ -44,13 +40,9 @@ def warnings(found: Mapping[str, Any]) -> list[str]:
     """Sentences on why the figures of machine `found` are not to be trusted; empty if they are."""
     said = []
     if found["cores"] < CORES_MIN:
-        said.append(
-            f"this machine has {found['cores']} core(s); the promises are for {CORES_MIN}"
-        )
+        said.append(f"this machine has {found['cores']} core(s); the promises are for {CORES_MIN}")
     if found["load_1m"] > BUSY_SHARE_MAX * found["cores"]:
-        said.append(
-            f"this machine was busy: load {found['load_1m']} on {found['cores']} cores"
-        )
+        said.append(f"this machine was busy: load {found['load_1m']} on {found['cores']} cores")
     return said
 
 

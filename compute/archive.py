@@ -333,6 +333,14 @@ class Archive:
         )
         return int(found[0][0]), int(found[0][1])
 
+    def merging(self) -> bool:
+        """Whether ClickHouse is merging parts of the record right now."""
+        found = self._rows(
+            "SELECT count() FROM system.merges WHERE database = {database:String}",
+            {"database": self.database},
+        )
+        return bool(found[0][0])
+
     # The client
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ def pack(checkpoint: Checkpoint) -> bytes:
     """Bytes of a checkpoint, guarded by a checksum."""
     positions = [[*place, offset] for place, offset in sorted(checkpoint.positions.items())]
     text = json.dumps({"positions": positions, "note": checkpoint.note}).encode()
-    checksum = zlib.crc32(checkpoint.state, zlib.crc32(text))
+    checksum = _checksum(text, checkpoint.state)
     return _HEAD.pack(_MAGIC, len(text), checksum) + text + checkpoint.state
 
 
@@ -81,8 +81,13 @@ def unpack(data: bytes) -> Checkpoint:
         raise ValueError("checkpoint is torn: shorter than its head")
     magic, size, checksum = _HEAD.unpack_from(data)
     text, state = data[_HEAD.size : _HEAD.size + size], data[_HEAD.size + size :]
-    if magic != _MAGIC or zlib.crc32(state, zlib.crc32(text)) != checksum:
+    if magic != _MAGIC or size > len(text) or _checksum(text, state) != checksum:
         raise ValueError("checkpoint is torn: its checksum does not fit")
     whole = json.loads(text)
     positions = {(topic, part): offset for topic, part, offset in whole["positions"]}
     return Checkpoint(positions, whole["note"], state)
+
+
+def _checksum(text: bytes, state: bytes) -> int:
+    # The length comes first: without it, where text ends and state begins would be unguarded.
+    return zlib.crc32(state, zlib.crc32(text, len(text)))

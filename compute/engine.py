@@ -33,86 +33,60 @@ from ingest.instrument import AssetClass, Reference
 
 CACHE_LINE_BYTES = 64
 CLASS_COUNT = len(AssetClass)
-_FLOATS, _INTEGERS = "<f8", "<i8"
+_FLOAT, _INTEGER = "<f8", "<i8"
 STATE = np.dtype(
     [
         # Lines 0 to 2: the table, and the mark that P&L and exposure hang on.
-        *((name, _FLOATS) for name in INSTRUMENTS.names),
-        ("mark", _FLOATS),
+        *((name, _FLOAT) for name in INSTRUMENTS.names),
+        ("mark", _FLOAT),
         # Line 3: what every event asks for.
-        (
-            "turn_ns",
-            _INTEGERS,
-        ),  # Event time from which a new second begins for the row.
-        ("newest_ns", _INTEGERS),
-        ("bits", _INTEGERS),  # State as an integer.
-        (
-            "position_usd",
-            _FLOATS,
-        ),  # USD of a move of the price by 1: position multiplier usd.
-        ("pnl_at_zero", _FLOATS),  # P&L in USD if the mark were 0.
-        ("close_prev", _FLOATS),
-        ("sample", _FLOATS),  # Mid at the last grid second; NaN: no chain of samples.
-        ("second", _INTEGERS),
+        ("turn_ns", _INTEGER),  # From this event time on it is a new second for the row.
+        ("newest_ns", _INTEGER),
+        ("bits", _INTEGER),  # State as an integer.
+        ("position_usd", _FLOAT),  # USD of a move of the mark by 1.
+        ("pnl_at_zero", _FLOAT),  # P&L in USD if the mark were 0.
+        ("close_prev", _FLOAT),
+        ("sample", _FLOAT),  # Mid at the last grid second; NaN: no chain of samples.
+        ("second", _INTEGER),
         # Line 4: the session. Pairs are a sum and its low limb.
-        *(("sum_value", _FLOATS), ("sum_value_low", _FLOATS)),
-        *(("sum_size", _FLOATS), ("sum_size_low", _FLOATS)),
-        ("volume_low", _FLOATS),
-        ("eligible", _INTEGERS),
-        ("last_ns", _INTEGERS),  # Event time of the trade that is `last`.
-        ("annual", _FLOATS),  # 100 sqrt(seconds in a trading year of the class)
+        *((name, _FLOAT) for name in ("sum_value", "sum_value_low", "sum_size", "sum_size_low")),
+        ("volume_low", _FLOAT),
+        ("eligible", _INTEGER),
+        ("last_ns", _INTEGER),  # Event time of the trade that is `last`.
+        ("remembered", _INTEGER),  # Eligible trades so far; the newest are in PRINT.
         # Line 5: the last minute, and the volatility.
-        *(("window_value", _FLOATS), ("window_value_low", _FLOATS)),
-        *(("window_size", _FLOATS), ("window_size_low", _FLOATS)),
-        ("window_trades", _INTEGERS),
-        *(("return_squares", _FLOATS), ("return_weight", _FLOATS)),
-        ("asset_class", _INTEGERS),
-        # Line 6: fills only.
-        ("unit_usd", _FLOATS),  # multiplier usd_rate
-        ("usd_rate", _FLOATS),
-        (
-            "base",
-            _FLOATS,
-        ),  # Realised minus cost of what is open, over books; price units.
-        ("fees", _FLOATS),
-        ("first_slot", _INTEGERS),  # Chain of positions; -1: none.
-        ("remembered", _INTEGERS),  # Eligible trades so far; the newest are in `recent`.
-        ("session_start", _INTEGERS),  # `remembered` as the session began.
-        ("spare", _INTEGERS),
+        *((f"window_{name}", _FLOAT) for name in ("value", "value_low", "size", "size_low")),
+        ("window_trades", _INTEGER),
+        *(("return_squares", _FLOAT), ("return_weight", _FLOAT)),
+        ("annual", _FLOAT),  # 100 sqrt(seconds in a trading year of the class)
+        # Line 6: fills, and what is rare.
+        *(("unit_usd", _FLOAT), ("usd_rate", _FLOAT)),  # unit_usd = multiplier usd_rate
+        ("base", _FLOAT),  # Realised less cost of what is open, over books, in price units.
+        ("fees", _FLOAT),
+        ("first_slot", _INTEGER),  # Chain of positions; -1: none.
+        ("session_start", _INTEGER),  # `remembered` as the session began.
+        *(("asset_class", _INTEGER), ("spare", _INTEGER)),
     ]
 )
 assert STATE.itemsize % CACHE_LINE_BYTES == 0
 assert STATE.fields is not None
 assert STATE.fields["mark"][1] == INSTRUMENTS.width * 8
 
-BUCKET = np.dtype(
+BUCKET = np.dtype(  # One second of eligible trades.
     [
-        ("value", _FLOATS),
-        ("value_low", _FLOATS),
-        ("size", _FLOATS),
-        ("trades", _INTEGERS),
+        *((name, _FLOAT) for name in ("value", "value_low", "size", "size_low")),
+        ("trades", _INTEGER),
     ]
 )
-PRINT = np.dtype(
-    [("id", _INTEGERS), ("ts_event", _INTEGERS), ("price", _INTEGERS), ("size", _FLOATS)]
+PRINT = np.dtype(  # A remembered trade; size 0: void.
+    [("id", _INTEGER), ("ts_event", _INTEGER), ("price", _INTEGER), ("size", _FLOAT)]
 )
-SLOT = np.dtype(
+SLOT = np.dtype(  # A position, in price units and the instrument's currency.
     [
-        *(
-            ("quantity", _FLOATS),
-            ("average", _FLOATS),
-            ("realised", _FLOATS),
-            ("fees", _FLOATS),
-        ),
-        *(
-            ("book", _INTEGERS),
-            ("instrument", _INTEGERS),
-            ("next", _INTEGERS),
-            ("fills", _INTEGERS),
-        ),
+        *((name, _FLOAT) for name in ("quantity", "average", "realised", "fees")),
+        *((name, _INTEGER) for name in ("book", "instrument", "next", "fills")),
     ]
 )
-assert CACHE_LINE_BYTES % BUCKET.itemsize == 0
 assert SLOT.itemsize == CACHE_LINE_BYTES
 
 _EQUITY_YEAR_S = 252 * 6.5 * 3600  # Sessions of US equities.
@@ -137,7 +111,7 @@ _ANNUAL = 100.0 * np.sqrt([float(YEAR_S[asset_class]) for asset_class in AssetCl
 # Columns that are counts or sums over what has happened: 0, not unknown, before the first event.
 _ZERO_AT_START = ("volume", "trades", "position", "pnl", "exposure", "state", "gaps")
 
-_CHECKPOINT = struct.Struct("<4sIIIII")  # magic, layout, rows, slots, buckets, crc32 of the rest
+_CHECKPOINT = struct.Struct("<4s6I")  # magic, layout, four sizes, crc32 of sizes and the rest
 _MAGIC = b"TGE1"
 _LAYOUT = zlib.crc32(
     repr((STATE.descr, BUCKET.descr, PRINT.descr, SLOT.descr, codes.COUNTERS)).encode()
@@ -151,7 +125,8 @@ def compiled_step() -> Callable[..., None]:
     """The step kernel, from the disk cache where no kernel has changed since."""
     folder = Path(step.__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
-    return step.build(zlib.crc32(sources))
+    kernel: Callable[..., None] = step.build(zlib.crc32(sources))
+    return kernel
 
 
 class Engine:
@@ -165,7 +140,8 @@ class Engine:
 
     def __init__(self, reference: Reference) -> None:
         """One row an instrument of `reference`; nothing has happened yet."""
-        self._step = compiled_step()
+        self._step: Callable[..., None] = compiled_step()
+        self._total: Callable[..., None] = position.total
         self._state = _aligned(0, STATE)
         self._ring = _aligned(0, BUCKET).reshape(0, vwap.WINDOW_S)
         self._recent = _aligned(0, PRINT).reshape(0, trade.RECENT)
@@ -216,7 +192,7 @@ class Engine:
 
     def total(self) -> None:
         """Bring positions, books and classes to the marks of now; call before a cut."""
-        position.total(
+        self._total(
             *(self._state, self._slots, self._counts[codes.POSITIONS]),
             *(self.tables["positions"], self.tables["books"], self.tables["classes"]),
         )
@@ -242,9 +218,9 @@ class Engine:
         """The whole state, bit for bit; empty buckets and free slots take no room."""
         used = int(self._counts[codes.POSITIONS])
         ring = self._ring.reshape(-1)
-        held = np.flatnonzero(ring["trades"]).astype(_INDEX)
+        held = _used(ring)
         recent = self._recent.reshape(-1)
-        prints = np.flatnonzero(recent["ts_event"]).astype(_INDEX)
+        prints = _used(recent)
         body = b"".join(
             part.tobytes()
             for part in (
@@ -288,7 +264,8 @@ class Engine:
             ("classes", CLASS_COUNT),
         ):
             table = self.tables[name]
-            table[:height] = reader.take(_CELL, height * table.shape[1]).reshape(height, -1)
+            width = table.shape[1]
+            table[:height] = reader.take(_CELL, height * width).reshape(height, width)
         self.grow(self._reference)
 
     def _resize(self, rows: int) -> None:
@@ -362,6 +339,12 @@ class _Reader:
         items = np.frombuffer(self._body, dtype, count, self._offset)
         self._offset += items.nbytes
         return items
+
+
+def _used(items: np.ndarray) -> np.ndarray:
+    """Indices of the items that are not all zero bits."""
+    words = items.view(np.int64).reshape(len(items), items.itemsize // 8)
+    return np.flatnonzero(words.any(axis=1)).astype(_INDEX)
 
 
 def _aligned(rows: int, dtype: np.dtype) -> np.ndarray:

@@ -35,6 +35,7 @@ from ingest.source import TOPICS, Message, Positions
 BLOCK_ROWS = 1_000_000  # An insert costs least from here on; 141 MB.
 FLUSH_SECONDS = 1.5  # With the insert itself a quiet partition is on record within 2 s.
 GATHER_SECONDS = 0.05  # Between polls: fewer, bigger batches. The record may lag a little.
+GATHER_FRAMES = 256  # A poll that gave so many is followed by the next at once: there are more.
 PENDING_ROWS_MAX = 3 * BLOCK_ROWS  # 423 MB: one insert under way and two seconds behind it.
 PIECE_ROWS_MAX = 65_536
 CHECKPOINT_SECONDS = 10.0
@@ -121,6 +122,7 @@ class Record:
         self._epoch = 0
         self._state = "starting"
         self._retry_at = self._retry_s = 0.0
+        self._polled = 0
         self._polled_at = self._checkpoint_at = self._health_at = self._heard_at = -1e9
         self._rate = Rate(now_ns())
         self._fresh()
@@ -149,13 +151,17 @@ class Record:
             self._attempt(self._insert)
         return count
 
+    def flush(self) -> None:
+        """Record what waits now, if ClickHouse answers."""
+        self._seal()
+        self._retry_at, self.problem = 0.0, ""
+        while self._inserts and not self.problem:
+            self._attempt(self._insert)
+
     def close(self) -> None:
         """Record what waits, if ClickHouse answers, and keep the engine's state."""
         if self._state == "recording":
-            self._seal()
-            self._retry_at = 0.0
-            while self._inserts and not self.problem:
-                self._attempt(self._insert)
+            self.flush()
             if not self._inserts:
                 self._checkpoint()
 
@@ -236,44 +242,33 @@ class Record:
 
     def _poll(self) -> int:
         rest = self._polled_at + GATHER_SECONDS - self._seconds()
-        if rest > 0:
+        if rest > 0 and self._polled < GATHER_FRAMES:
             self._wait(rest)
         messages = self.frames.poll()
-        self._polled_at = self._seconds()
+        self._polled_at, self._polled = self._seconds(), len(messages)
+        self._check_order(messages)
         if self._state == "catching up":
-            messages = [m for m in messages if self._to_repeat(m)]
-        for message in messages:
-            self._check_order(message)
+            messages = [m for m in messages if m.offset <= self.recorded.get(m[:2], -1)]
         if not messages:
             return 0
-        batch = self.intake.take(messages)
+        # What was refused at first stays refused, even if reference data would take it now.
+        batch = self.intake.take([m for m in messages if m[:3] not in self._known_refused])
         enriched = np.empty(len(batch.events), ENRICHED)
         self._run_engine(batch, enriched)
-        for message in messages:
-            self.positions[message.topic, message.partition] = message.offset
+        self.positions |= {message[:2]: message.offset for message in messages}
         if self._state == "recording":
             self._keep(batch, enriched)
         return len(batch.events)
 
-    def _to_repeat(self, message: Message) -> bool:
-        """Whether the engine needs this message to get to the record's end."""
-        place = (message.topic, message.partition)
-        if message.offset > self.recorded.get(place, -1):
-            return False
-        # What was refused at first is left out again, even if reference data would take it now.
-        if (*place, message.offset) in self._known_refused:
-            self.positions[place] = max(message.offset, self.positions.get(place, -1))
-            return False
-        return True
-
-    def _check_order(self, message: Message) -> None:
-        taken = self.positions.get((message.topic, message.partition), -1)
-        if message.offset <= taken:
-            raise RecordError(
-                f"{TOPICS[message.topic]} partition {message.partition}: Kafka gave offset "
-                f"{message.offset} after {taken} was taken: its log has begun anew. "
-                "Name another database for the record of the new log"
-            )
+    def _check_order(self, messages: list[Message]) -> None:
+        for message in messages:
+            taken = self.positions.get(message[:2], -1)
+            if message.offset <= taken:
+                raise RecordError(
+                    f"{TOPICS[message.topic]} partition {message.partition}: Kafka gave offset "
+                    f"{message.offset} after {taken} was taken: its log has begun anew. "
+                    "Name another database for the record of the new log"
+                )
 
     def _run_engine(self, batch: Batch, enriched: np.ndarray) -> None:
         start = 0

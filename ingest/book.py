@@ -126,7 +126,7 @@ class Book:
 
 
 @njit(cache=True)
-def _apply(messages, top, orders, levels, edges, tally, depth, seeds):  # type: ignore[no-untyped-def]
+def _apply(messages, top, orders, levels, edges, tally, depth, seeds):
     for i in range(len(messages)):
         message = messages[i]
         if message.action == _CLEAR:
@@ -148,14 +148,14 @@ def _apply(messages, top, orders, levels, edges, tally, depth, seeds):  # type: 
 
 
 @njit(cache=True)
-def _order(message, orders, levels, tally):  # type: ignore[no-untyped-def]
+def _order(message, orders, levels, tally):
     """A message to the full book."""
     slot = _find(orders, message.order)
     size = orders[slot, _SIZE]
     price = orders[slot, _PRICE]
     if (size == 0) != (message.action == _ADD):
         tally[_UNKNOWN] += 1
-    if message.action == _ADD or message.action == _MODIFY:
+    if message.action in (_ADD, _MODIFY):
         left = message.size * message.side
         # The queue is kept unless price or side move or the size grows.
         kept = price == message.price and left * size > 0 and abs(left) <= abs(size)
@@ -184,7 +184,7 @@ def _order(message, orders, levels, tally):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _view(message, levels, edges, tally, depth):  # type: ignore[no-untyped-def]
+def _view(message, levels, edges, tally, depth):
     """A message to a book of limited depth."""
     side = 0 if message.side > 0 else 1
     key = message.price * message.side
@@ -205,7 +205,7 @@ def _view(message, levels, edges, tally, depth):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _seed(side, rows, levels, edges, tally, depth):  # type: ignore[no-untyped-def]
+def _seed(side, rows, levels, edges, tally, depth):
     if rows[0, 1] < 0:
         return
     count = 0
@@ -220,7 +220,7 @@ def _seed(side, rows, levels, edges, tally, depth):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _shift(levels, tally, side, key, delta):  # type: ignore[no-untyped-def]
+def _shift(levels, tally, side, key, delta):
     """Add `delta` to the volume at `key`; True where more goes than was there."""
     count = tally[side]
     at = count  # First level from the best downwards that is not better than the key.
@@ -245,7 +245,7 @@ def _shift(levels, tally, side, key, delta):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _find(orders, order):  # type: ignore[no-untyped-def]
+def _find(orders, order):
     """Place of `order`, or the free place where it belongs (open addressing, linear probing)."""
     slot = _home(orders, order)
     while orders[slot, _SIZE] != 0 and orders[slot, _ID] != order:
@@ -254,14 +254,14 @@ def _find(orders, order):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _home(orders, order):  # type: ignore[no-untyped-def]
+def _home(orders, order):
     # Fibonacci hashing: ids of one venue share their low or high bits, a product spreads them.
     spread = (np.uint64(order) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
     return np.int64(spread) & (len(orders) - 1)
 
 
 @njit(cache=True)
-def _erase(orders, slot):  # type: ignore[no-untyped-def]
+def _erase(orders, slot):
     """Free a place; what probed past it moves up, so no search meets a hole (Knuth 6.4, R)."""
     mask = len(orders) - 1
     hole = slot

@@ -56,6 +56,8 @@ class Fills:
         lines = list(self._dice.integers(len(self._lines), size=count))
         if not self._opened:
             lines, self._opened = list(range(len(self._lines))), True
+        if not lines:
+            return np.zeros(0, EVENT)
         made = [fill for line in lines if (fill := self._fill(line)) is not None]
         events = np.zeros(len(made), EVENT)
         moments = np.sort(self._dice.integers(ts_from_ns, ts_to_ns, size=len(made)))

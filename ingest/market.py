@@ -271,9 +271,8 @@ def _correct(control, rows, prints, words, sizes, place, ts):
         _trade(control, prints, words, sizes, place, ts, row, instrument, _ZEROS)
         return
     slot = prints[control.forced_slot]
-    bits = _random(control)
-    if bits & np.uint64(1) or slot.price == row.tick_exact:
-        slot.size = _size(row.lot, bits >> np.uint64(8))
+    if _random(control) & np.uint64(1) or slot.price == row.tick_exact:
+        slot.size += row.lot
     else:
         slot.price -= row.tick_exact
     flags = slot.flags | _CORRECTED
@@ -364,7 +363,7 @@ def _step(controls, rows, chance, alias, prints, mends, halts, words, sizes, ts_
     run_place, run_ts = -1, 0
     for place in range(len(words)):
         even = ts_from + np.int64(place * gap)
-        if even >= control.burst_next:
+        if even >= control.burst_next and control.burst < 0:
             _start_burst(control, rows, even, gap)
         if control.burst_run > 0:  # The run is faster than the stream; then the stream catches up.
             if run_place < 0:
@@ -451,6 +450,7 @@ class Market:
         control["burst_mean"] = 1e9 / bursts_per_second if bursts_per_second else np.inf
         _open(self._control, self._rows)
         self._fills = Fills(instruments, self._rows, self._dice, books, fills_per_second)
+        self.step(0, 1, 0)  # Compiles the kernel before a clock runs.
 
     @property
     def activity(self) -> np.ndarray:
@@ -480,19 +480,18 @@ class Market:
             raise ValueError(f"market.step: {span}; give a later end and a count of 0 or more")
         events = np.empty(count, EVENT)
         control = self._control[0]
-        if not control["started"]:
+        if count and not control["started"]:
             control["started"] = 1
             self._rows["ts"] = ts_from_ns
             for name in ("burst", "halt"):
                 wait = self._dice.exponential() * float(control[f"{name}_mean"])
                 control[f"{name}_next"] = ts_from_ns + int(min(wait, 4e18))
-        if count:
-            _step(
-                *(self._control, self._rows, self._chance, self._alias),
-                *(self._prints, self._mends, self._halts),
-                *(events.view(np.int64).reshape(-1, 8), events.view(np.float64).reshape(-1, 8)),
-                *(ts_from_ns, (ts_to_ns - ts_from_ns) / count),
-            )
+        _step(
+            *(self._control, self._rows, self._chance, self._alias),
+            *(self._prints, self._mends, self._halts),
+            *(events.view(np.int64).reshape(-1, 8), events.view(np.float64).reshape(-1, 8)),
+            *(ts_from_ns, (ts_to_ns - ts_from_ns) / max(count, 1)),
+        )
         return events
 
     def fills(self, ts_from_ns: int, ts_to_ns: int) -> np.ndarray:
@@ -524,7 +523,7 @@ def _rows(instruments: Sequence[Instrument], dice: np.random.Generator) -> np.nd
         # The underlying ranks an option; the place in its class ranks everything else.
         key = instrument.underlying if instrument.right else instrument.id
         places = ranks.setdefault((instrument.asset_class, bool(instrument.right)), {})
-        weights[instrument.id] = (places.setdefault(key, len(places)) + 3) ** -0.95
+        weights[instrument.id] = (places.setdefault(key, len(places)) + 2) ** -1.05
     _follow(instruments, rows, dice)
     delta = np.abs(rows["delta"])
     options = rows["sign"] != 0

@@ -8,13 +8,14 @@ hidden. The loop does not sleep: who calls `step` waits when it returns 0.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numba import njit
 
 from ingest import clock
-from ingest.event import EVENT, Kind
+from ingest.event import EVENT, EVENT_BYTES, Kind
 from ingest.frame import FRAME_EVENTS_MAX, encode
 from ingest.instrument import AssetClass, Instrument
 from ingest.market import Market
@@ -80,11 +81,10 @@ class Synthetic:
             until = max(self._intended_ns(self._sent + count), self._intended_ns(self._sent) + 1)
             parts.append(self._market.step(self._intended_ns(self._sent), until, count))
             self._sent += count
-        # Fills are looked for each 50 ms or so: a few a second need no finer grain.
-        if self._with_fills and now_ns - self._fills_ns >= 50_000_000:
+        if self._with_fills and now_ns > self._fills_ns:
             parts.append(self._market.fills(self._fills_ns, now_ns))
             self._fills_ns = now_ns
-        return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else _NOTHING
+        return _joined(parts)
 
     def behind_ns(self, now_ns: int) -> int:
         """See `Script`."""
@@ -126,7 +126,7 @@ class Recorded:
         self._reader: Iterator[np.ndarray] = iter(self._chunks)
         self._events = _NOTHING
         self._release = np.zeros(0, np.int64)  # When each is due: never before the one before it.
-        self._next = self._taken = 0
+        self._next = self._taken = self._latest_ns = 0
         self._origin_ns: int | None = None
 
     def start(self, now_ns: int) -> None:
@@ -162,18 +162,26 @@ class Recorded:
 
     def due(self, now_ns: int, count_max: int) -> np.ndarray:
         """See `Script`. A round never holds events from both sides of a restart."""
-        if not self._fetch():
-            if not self._loop or not self._taken or now_ns <= self._latest_ns:
-                self.finished = not self._loop or not self._taken
-                return _NOTHING
+        parts, left = [], count_max
+        while left > 0 and (more := self._fetch()):
+            until = int(np.searchsorted(self._release, now_ns, "right"))
+            first, self._next = self._next, max(self._next, min(until, self._next + left))
+            if self._next == first:
+                break
+            parts.append(self._events[first : self._next])
+            left -= self._next - first
+        if parts or left <= 0 or more:
+            return _joined(parts)
+        self.finished = not self._loop or not self._taken
+        if not self.finished and now_ns > self._latest_ns:
+            # Anew after the last event, by a nanosecond or by one gap of the rate.
+            gap_ns = 1 if self.rate is None else round(1e9 / self.rate)
             latest_ns = self._latest_ns
             self._begin()
             self._restarted = True
-            # One mean gap after the last, so that no two rounds of the loop share an instant.
-            self.start(latest_ns + 1 if self.rate is None else latest_ns + round(1e9 / self.rate))
-        until = int(np.searchsorted(self._release, now_ns, "right"))
-        first, self._next = self._next, max(self._next, min(until, self._next + count_max))
-        return self._events[first : self._next]
+            self.start(latest_ns + gap_ns)
+            return self.due(now_ns, count_max)
+        return _NOTHING
 
     def behind_ns(self, now_ns: int) -> int:
         """See `Script`."""
@@ -220,10 +228,12 @@ class Replay:
         for row in instruments:
             market = row.asset_class * self._shards + row.shard
             self._stream_of[row.id] = market, _FILLS * self._shards + row.shard
-        self._sequences = np.zeros(len(_TOPICS) * self._shards, np.int64)
-        self._fresh = np.ones(len(self._sequences), np.bool_)  # Its next frame restarts it.
+        self._streams = np.zeros((len(_TOPICS) * self._shards, 2), np.int64)  # Next sequence, end.
+        self._fresh = np.ones(len(self._streams), np.bool_)  # Its next frame restarts it.
         self._cut_ns: int | None = None
         self._sent = self._frames = 0
+        # Compiles the kernel before a clock runs.
+        _split(_words(_NOTHING), _words(_NOTHING.copy()), self._stream_of, self._streams, 0)
 
     def step(self) -> int:
         """Send all that is due, at most about `STEP_EVENTS_MAX`; 0 while nothing is.
@@ -243,9 +253,10 @@ class Replay:
             return 0
         events = self._script.due(now, STEP_EVENTS_MAX)
         if self._script.took_restart():
-            self._sequences[:] = 0
+            self._streams[:, 0] = 0
             self._fresh[:] = True
-        self._cut_ns = now
+        if len(events) or self._cut_ns is None:
+            self._cut_ns = now  # A round without events delays none: the next leaves at once.
         self._publish(events, now)
         self._sent += len(events)
         return len(events)
@@ -265,22 +276,20 @@ class Replay:
         if not len(events):
             return
         ordered = np.empty(len(events), EVENT)
-        words, sorted_words = (rows.view(np.int64).reshape(-1, 8) for rows in (events, ordered))
-        ends = np.zeros(len(self._sequences), np.int64)
-        unknown = _split(words, sorted_words, self._stream_of, self._sequences, ends, now_ns)
+        unknown = _split(_words(events), _words(ordered), self._stream_of, self._streams, now_ns)
         if unknown >= 0:
             raise ValueError(
                 f"replay: an event speaks of instrument {unknown}, which is not among the "
                 f"{len(self._instruments)} reference rows; add its row or leave the event out"
             )
-        first = 0
-        for stream in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
-            self._publish_stream(stream, ordered[first : ends[stream]], now_ns)
-            first = int(ends[stream])
+        ends = self._streams[:, 1].tolist()
+        for stream, (first, end) in enumerate(pairwise([0, *ends])):
+            if end > first:
+                self._publish_stream(stream, ordered[first:end], now_ns)
 
     def _publish_stream(self, stream: int, events: np.ndarray, now_ns: int) -> None:
         topic, partition = divmod(stream, self._shards)
-        sequence = int(self._sequences[stream])
+        sequence = int(self._streams[stream, 0])
         for place in range(0, len(events), FRAME_EVENTS_MAX):
             part = events[place : place + FRAME_EVENTS_MAX]
             restart = bool(self._fresh[stream])
@@ -289,10 +298,21 @@ class Replay:
             self._fresh[stream] = False
             sequence += len(part)
             self._frames += 1
-        self._sequences[stream] = sequence
+        self._streams[stream, 0] = sequence
 
 
 _NOTHING = np.zeros(0, EVENT)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    if len(parts) < 2:
+        return parts[0] if parts else _NOTHING
+    # As words: numpy's concatenate lays the overlapping fields of EVENT out anew, side by side.
+    return np.concatenate([_words(part) for part in parts]).reshape(-1).view(EVENT)
+
+
+def _words(events: np.ndarray) -> np.ndarray:
+    return events.view(np.int64).reshape(-1, EVENT_BYTES // 8)
 
 
 def _positive(name: str, value: float, meaning: str) -> float:
@@ -303,42 +323,37 @@ def _positive(name: str, value: float, meaning: str) -> float:
 
 @njit(cache=True)
 def _split(
-    words: np.ndarray,
-    ordered: np.ndarray,
-    stream_of: np.ndarray,
-    sequences: np.ndarray,
-    ends: np.ndarray,
-    now_ns: int,
+    words: np.ndarray, ordered: np.ndarray, stream_of: np.ndarray, streams: np.ndarray, now_ns: int
 ) -> int:
     """Sort events stably by stream, stamp `ts_recv`, number those without a sequence.
 
-    `words`, `ordered`: int64 [n, 8], the eight words of a record; `ends` int64 [streams] becomes
-    where each stream ends in `ordered`. Returns -1, or the id of an instrument without a stream.
+    `words`, `ordered`: int64 [n, 8], the eight words of a record. `streams` int64 [streams, 2]:
+    in, the next sequence; out, beside it where the stream ends in `ordered`. Returns -1, or the id
+    of an instrument without a stream.
     """
-    count = len(words)
-    streams = np.empty(count, np.int32)
-    for place in range(count):
+    ends = np.zeros(len(streams), np.int64)
+    chosen = np.empty(len(words), np.int32)
+    for place in range(len(words)):
         envelope = words[place, 3]
         instrument = envelope & 0xFFFFFFFF
         fill = 1 if (envelope >> 48) & 0xFF == _FILL else 0
         stream = stream_of[instrument, fill] if instrument < len(stream_of) else -1
         if stream < 0:
-            return instrument
-        streams[place] = stream
+            return int(instrument)
+        chosen[place] = stream
         ends[stream] += 1
     start = 0
     for stream in range(len(ends)):
-        size = ends[stream]
-        ends[stream] = start
-        start += size
+        start, ends[stream] = start + ends[stream], start
     firsts = ends.copy()
-    for place in range(count):
-        stream = streams[place]
+    for place in range(len(words)):
+        stream = chosen[place]
         to = ends[stream]
         ends[stream] = to + 1
         for word in range(8):
             ordered[to, word] = words[place, word]
         ordered[to, 1] = now_ns
         if ordered[to, 2] == 0:  # No number of the exchange's own.
-            ordered[to, 2] = sequences[stream] + to - firsts[stream]
+            ordered[to, 2] = streams[stream, 0] + to - firsts[stream]
+    streams[:, 1] = ends
     return -1

@@ -42,6 +42,21 @@ class Message(NamedTuple):
     value: bytes
 
 
+class Patience(NamedTuple):
+    """A fetch is answered once it has `bytes_min`, or after `wait_ms`.
+
+    The stand-in does not wake a fetch that found too little, so `wait_ms` bounds its latency; and
+    it answers with one batch a partition, so it must be asked more often than batches are made.
+    """
+
+    wait_ms: int
+    bytes_min: int
+
+
+EAGER = Patience(3, 1)  # `live`: whatever there is, now.
+PATIENT = Patience(6, 32_768)  # `record`: half the requests; it may lag.
+
+
 class SourceError(RuntimeError):
     """Kafka cannot be reached or refuses; the text says what, where and what to do."""
 
@@ -82,8 +97,19 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
 class Source:
     """A consumer of all market and fill topics, or of one worker's share of their partitions."""
 
-    def __init__(self, brokers: str, group: str, worker: int = 0, workers: int = 1) -> None:
-        """Connect and find the partitions; reading starts at `seek`."""
+    def __init__(
+        self,
+        brokers: str,
+        group: str,
+        worker: int = 0,
+        workers: int = 1,
+        *,
+        patience: Patience = EAGER,
+    ) -> None:
+        """Connect and find the partitions; reading starts at `seek`.
+
+        `patience` is how a fetch trades delay for fewer, bigger answers.
+        """
         self.brokers = brokers
         self._consumer = Consumer(
             {
@@ -91,10 +117,8 @@ class Source:
                 "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                # A fetch that finds nothing is answered after this long: the stand-in does not
-                # wake it, so it bounds the stand-in's latency; real Kafka answers at once.
-                "fetch.wait.max.ms": 3,
-                "fetch.min.bytes": 1,
+                "fetch.wait.max.ms": patience.wait_ms,
+                "fetch.min.bytes": patience.bytes_min,
                 "fetch.queue.backoff.ms": 2,
                 "fetch.error.backoff.ms": 20,
                 "queued.min.messages": 20_000,

@@ -10,8 +10,10 @@ Desk(
     left=[
         Books(),
         Exposure(),
-        Exposure("Exposure by book", table="books", head="Book", height=0, narrow=None),
-        Bars("P&L by class", "USD k", 300, 0, "classes", "Class", "pnl", ["pnl", "positions"]),
+        Bars("P&L by class", "USD k", 299, 0, "classes", "Class", "pnl", ["pnl", "positions"]),
+        Exposure(
+            "Exposure by book", height=0, narrow=None, table="books", head="Book", total=False
+        ),
     ],
     centre=[Grid("Blotter", columns=[*PRICES, *RISK])],
     foot=[Curve("P&L today"), Treemap("Exposure map")],

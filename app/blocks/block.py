@@ -90,6 +90,7 @@ class Bars(Block):
     head: str = ""
     bar: str = ""
     columns: Sequence[str] = ()
+    total: bool = True
 
     kind = "bars"
 
@@ -111,13 +112,14 @@ class Bars(Block):
             "head": self.head,
             "bar": self.bar,
             "columns": columns,
+            "total": self.total,
             "names": _NAMES[self.table],
         }
 
 
-def _height(rows: int) -> int:
-    """Panel head, column head, `rows`, total."""
-    return (rows + 3) * ROW_PX
+def bars_height(rows: int) -> int:
+    """Panel head, column head, `rows`, total; the total's edge lies on the last hairline."""
+    return (rows + 3) * ROW_PX - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,8 @@ class Books(Bars):
 
     title: str = "P&L by book"
     note: str = "USD k"
-    height: int = _height(len(BOOK_NAMES))
-    narrow: int | None = _height(len(BOOK_NAMES))
+    height: int = bars_height(len(BOOK_NAMES))
+    narrow: int | None = bars_height(len(BOOK_NAMES))
     table: str = BOOKS.name
     head: str = "Book"
     bar: str = "pnl"
@@ -140,8 +142,8 @@ class Exposure(Bars):
 
     title: str = "Exposure by class"
     note: str = "USD M"
-    height: int = _height(len(AssetClass))
-    narrow: int | None = _height(len(AssetClass))
+    height: int = bars_height(len(AssetClass))
+    narrow: int | None = bars_height(len(AssetClass))
     table: str = CLASSES.name
     head: str = "Class"
     bar: str = "exposure"

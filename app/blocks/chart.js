@@ -160,6 +160,9 @@ class PnlCurve extends Chart {
     if (p.length < 2) return this.say(c, "Collecting", w, h);
     const values = p.map((q) => q[1]), end = values[values.length - 1];
     let lo = Math.min(...values), hi = Math.max(...values);
+    // Nought belongs to the picture when it is near; else the line stands alone, without a wash.
+    const near = Math.min(Math.abs(lo), Math.abs(hi)) < 2 * (hi - lo) || lo * hi <= 0;
+    if (near) [lo, hi] = [Math.min(lo, 0), Math.max(hi, 0)];
     const room = (hi - lo) * 0.1 || Math.abs(hi) * 0.01 || 1;
     [lo, hi] = [lo - room, hi + room];
     const t0 = p[0][0], t1 = p[p.length - 1][0];
@@ -181,7 +184,7 @@ class PnlCurve extends Chart {
       for (const [t, v] of p) c.lineTo(X(t), Y(v));
       c.lineTo(X(t1), zero);
       c.fillStyle = rise ? T["up-wash"] : T["down-wash"];
-      c.globalAlpha = 0.6; c.fill(); c.globalAlpha = 1;
+      c.globalAlpha = near ? 0.6 : 0; c.fill(); c.globalAlpha = 1;
       line(c, p.map(([t, v]) => [X(t), Y(v)]), rise ? T.up : T.down, 1.5);
       c.restore();
     }

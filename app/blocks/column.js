@@ -43,13 +43,13 @@ const FORMATS = {
     const quote = column.name === "bid" || column.name === "ask";
     if (row.halted || column.quiet) cell.color = TEXT2;
     if (quote && row.state & (CROSSED | LOCKED)) cell.marks |= M_CROSSED;
-    if (column.name === "ask" && row.state & CROSSED) cell.marks |= M_CROSS;
+    if (quote && row.state & CROSSED) cell.marks |= M_CROSS;
     if (quote && row.state & ONE_SIDED && v !== v) cell.marks |= M_ABSENT;
     if (row.state & CORRECTED && (column.name === "last" || column.name === "vwap")) cell.marks |= M_CORRECTED;
   },
   quantity(cell, row, v, column, kept) {
     cell.text = kept ?? quantity(v);
-    if (column.quiet) cell.color = TEXT2;
+    cell.color = v === 0 ? TEXT3 : column.quiet ? TEXT2 : TEXT;
   },
   percent(cell, row, v, column, kept) {
     cell.text = kept ?? (column.signed ? signed(v, 2) : num(v, 1));
@@ -62,11 +62,12 @@ const FORMATS = {
   },
   money_k(cell, row, v, column, kept) {
     cell.text = kept ?? signed(v / 1e3, 0);
-    cell.color = hueIndex(v);
+    cell.color = v === 0 ? TEXT3 : hueIndex(v); // A line without a position is quiet.
   },
   money_m(cell, row, v, column, kept) {
     cell.text = kept ?? (column.signed ? signed(v / 1e6, 1) : num(v / 1e6, 1));
     if (column.name === "net") cell.color = hueIndex(v);
+    else if (v === 0) cell.color = TEXT3;
     else if (column.quiet) cell.color = TEXT2;
   },
   count(cell, row, v, column, kept) {

@@ -23,7 +23,7 @@ class Setting:
 
 
 _BY_FORMAT = {
-    "price": Setting(84, drop=1, quiet=True),
+    "price": Setting(82, drop=1, quiet=True),
     "quantity": Setting(72, drop=2),
     "percent": Setting(60, drop=1, quiet=True),
     "basis_points": Setting(74, signed=True),
@@ -34,11 +34,11 @@ _BY_FORMAT = {
     "flags": Setting(0),
 }
 _BY_NAME = {
-    "bid": Setting(84, flash=True),
-    "ask": Setting(84, flash=True),
-    "last": Setting(84, flash=True),
-    "bid_size": Setting(62, drop=3, quiet=True),
-    "ask_size": Setting(62, drop=3, quiet=True),
+    "bid": Setting(82, flash=True),
+    "ask": Setting(82, flash=True),
+    "last": Setting(82, flash=True),
+    "bid_size": Setting(54, drop=3, quiet=True),
+    "ask_size": Setting(54, drop=3, quiet=True),
     "change": Setting(66, signed=True),
     "position": Setting(78),
     "pnl": Setting(68, flash=True, signed=True),

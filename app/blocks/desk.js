@@ -75,7 +75,7 @@ class Desk {
       const { spec, body } = panel;
       const make = {
         grid: () => this.makeBlotter(panel, grid(spec.table)),
-        bars: () => new Bars(body, spec, grid(spec.table)),
+        bars: () => Object.assign(new Bars(body, spec, grid(spec.table)), { onScroll: () => this.wake() }),
         chart: () => this.makeChart(panel),
         curve: () => (this.curve = new PnlCurve(body)),
         map: () => new ExposureMap(body, spec, grid("classes")),
@@ -141,6 +141,7 @@ class Desk {
     bokehDocument.on_message("tickglass", this.onMessage);
     socketWatch.onClose = () => this.lost();
     watchSockets();
+    if (this.health.lostAt) this.found();
     this.readInstruments();
     model.on("reference", () => { this.readInstruments(); this.blotter?.touch(-1); this.wake(); });
     this.control({ type: "ready", epoch: this.epoch, sequence: this.sequence });
@@ -150,7 +151,6 @@ class Desk {
     this.feeds.forEach((f, i) => { if (f instanceof GridFeed && f !== this.blotter?.feed) this.control({ type: "viewport", feed: i, first: 0, count: f.table === "books" ? 64 : 12 }); });
     this.viewportChanged();
     if (this.selected >= 0) this.control({ type: "select", row: this.selected });
-    if (this.health.lostAt) this.found();
   }
 
   readInstruments() {
@@ -159,7 +159,9 @@ class Desk {
     this.instruments = new Instruments(this.referenceText);
   }
 
+  // Without a socket nothing is asked: all wishes are told again when it is back.
   control(message) {
+    if (this.health.lostAt) return;
     this.sent.push(message);
     if (this.sent.length > 200) this.sent.shift();
     this.model.send_msg(message);

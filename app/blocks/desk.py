@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
-import panel
+import panel as pn
 import param
 
 from app.blocks import source
@@ -39,10 +39,10 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
 
 
 @cache
-def component() -> type[panel.custom.JSComponent]:
+def component() -> type[pn.custom.JSComponent]:
     """The class of the one component; made on first use because it reads the page's program."""
 
-    class TickglassDesk(panel.custom.JSComponent):
+    class TickglassDesk(pn.custom.JSComponent):
         """A whole desk on one element. Numbers come by push, never by these parameters."""
 
         spec = param.String(doc="Desk spec, JSON")
@@ -92,18 +92,19 @@ class Desk:
             "panels": panels,
         }
 
-    def view(self) -> panel.viewable.Viewable:
+    def view(self) -> pn.viewable.Viewable:
         """The component for the current document, joined to its session."""
         spec = self.spec()
         made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)
-        made.session = join(spec, panel.state.curdoc, made._send_msg)
+        made.session = join(spec, pn.state.curdoc, made._send_msg)  # noqa: SLF001
         made.reference = made.session.reference
         return made
 
     def servable(self) -> None:
         """Put the desk on the page that is being made."""
-        panel.config.raw_css.append(_FIRST_PAINT)
-        panel.config.disconnect_notification = ""
+        pn.config.raw_css.append(_FIRST_PAINT)
+        pn.config.reconnect = True
+        pn.config.notifications = False  # The page says it itself, beside the numbers.
         self.view().servable(title=f"Tickglass · {self.title}")
 
 

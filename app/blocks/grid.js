@@ -40,6 +40,9 @@ class Sheet {
       while (columns[at].drop !== worst) at--;
       columns.splice(at, 1);
     }
+    // Still too wide: figures give up to a tenth of their cell, names keep theirs.
+    const share = Math.max(0.9, Math.min(1, 1 - (wide() - room) / columns.reduce((sum, k) => sum + (k.flex ? 0 : k.width), 0)));
+    if (share < 1) columns = columns.map((k) => (k.flex ? k : { ...k, width: Math.floor(k.width * share) }));
     const spare = Math.max(0, room - wide()), flex = columns.filter((k) => k.flex).length || 1;
     let x = 0;
     this.columns = columns.map((k) => {
@@ -50,7 +53,8 @@ class Sheet {
     });
     this.room = room;
     this.foot = this.total ? ROW : 0;
-    this.lines = Math.max(0, Math.floor((s.h - HEAD - this.foot) / ROW));
+    // The total's edge lies on the last hairline, so one pixel counts twice.
+    this.lines = Math.max(0, Math.floor((s.h - HEAD - this.foot + 1) / ROW));
     const n = this.lines * this.columns.length;
     this.keys = new Float64Array(n).fill(-1);
     this.texts = new Array(n).fill("");
@@ -133,14 +137,16 @@ class Sheet {
     if (cell.marks & M_SELECTED && x === 0) ink.fill(T.focus, 0, y, 2, ROW);
     if (cell.bar) cell.bar(ink, x, y, w);
     else if (cell.text) this.drawText(cell, column, x, base, w);
-    if (cell.marks & ~(M_SELECTED | M_HATCH)) drawMarks(ink, cell, column, x, y, w);
+    if (cell.marks & ~(M_SELECTED | M_HATCH) || column.chip) drawMarks(ink, cell, column, x, y, w, row);
   }
 
   drawText(cell, column, x, base, w) {
     const ink = this.ink, color = T[COLORS[cell.color]], s = cell.text;
     if (column.align === "point") {
       const point = pointOf(s);
-      const left = x + w - column.frac - width(cell.font, point < 0 ? s : s.slice(0, point));
+      // On the point; a tail of six decimals is pushed to the left rather than out of its cell.
+      const on = x + w - column.frac - width(cell.font, point < 0 ? s : s.slice(0, point));
+      const left = Math.min(on, x + w - 2 - width(cell.font, s));
       if (cell.tail) {
         ink.text(cell.font, color, s.slice(0, -1), left, base);
         ink.text(cell.font, T.text3, s.slice(-1), left + width(cell.font, s.slice(0, -1)), base);
@@ -204,11 +210,14 @@ const pointOf = (s) => {
   return -1;
 };
 
-function drawMarks(ink, cell, column, x, y, w) {
+function drawMarks(ink, cell, column, x, y, w, row) {
   const m = cell.marks, mid = y + 10;
+  // Small marks stand where no figure is: at the right, but at the left of many decimals.
+  const deep = column.align === "point" && row.instrument?.decimals > 3;
+  const spot = deep ? x + 2 : x + w - 5;
   if (m & (M_RISE | M_FALL)) ink.triangle(T[COLORS[cell.color]], x + 8, mid, (m & M_RISE) !== 0);
-  if (m & M_BUSY_UP) ink.fill(T.up, x + 3, y + 5, 3, 3);
-  if (m & M_BUSY_DOWN) ink.fill(T.down, x + 3, y + 11, 3, 3);
+  if (m & M_BUSY_UP) ink.fill(T.up, spot, y + 5, 3, 3);
+  if (m & M_BUSY_DOWN) ink.fill(T.down, spot, y + 11, 3, 3);
   if (m & M_STEP_UP) ink.fill(T.up, x + 2, y + 17, w - 4, 1);
   if (m & M_STEP_DOWN) ink.fill(T.down, x + 2, y + 17, w - 4, 1);
   if (column.chip) ink.after((c) => frame(c, x + 4, y + 3, w - 8, 14, T.edge));
@@ -220,7 +229,7 @@ function drawMarks(ink, cell, column, x, y, w) {
     const color = m & M_CROSSED ? T.warn : T.text3;
     ink.after((c) => line(c, [[x + 12, y + 16.5], [x + w - 6, y + 16.5]], color, 1, [2, 2]));
   }
-  if (m & M_CROSS) ink.after((c) => crossMark(c, x + 6, mid, T.warn));
+  if (m & M_CROSS && (column.name === "ask") === deep) ink.after((c) => crossMark(c, deep ? x + 6 : x + w - 6, mid, T.warn));
   if (m & M_CORRECTED) {
     ink.after((c) => {
       c.beginPath(); c.moveTo(x + w - 8, y + 1); c.lineTo(x + w - 2, y + 1); c.lineTo(x + w - 2, y + 7); c.closePath();
@@ -244,7 +253,7 @@ function drawMarks(ink, cell, column, x, y, w) {
 // A column of the spec as the painter uses it.
 function placed(spec) {
   const point = spec.format === "price";
-  return { ...spec, align: point ? "point" : "right", frac: point ? 42 : 0, dx: PAD, say: FORMATS[spec.format] || FORMATS.count };
+  return { ...spec, align: point ? "point" : "right", frac: point ? 41 : 0, dx: PAD, say: FORMATS[spec.format] || FORMATS.count };
 }
 
 // ---- the blotter: a window on a view that the server keeps -----------------------------------
@@ -347,18 +356,32 @@ class Bars extends Sheet {
       say: (cell, row) => { cell.text = spec.names[row.id] || "Book " + row.id; cell.color = TEXT2; } };
     const bar = { name: "bar", head: spec.bar === "exposure" ? "Short | long" : "", width: spec.bar === "exposure" ? 92 : 72, align: "center", drop: 0, dx: 0,
       say: (cell, row) => this.sayBar(cell, row) };
-    super(el, [name, bar, ...spec.columns.map(placed)], { total: (k) => this.totalOf(k) });
-    [this.feed, this.spec, this.scale] = [feed, spec, 0];
+    super(el, [name, bar, ...spec.columns.map(placed)], { total: spec.total ? (k) => this.totalOf(k) : null });
+    [this.feed, this.spec, this.scale, this.top] = [feed, spec, 0, 0];
+    el.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     for (const k of this.all) k.at = feed.index(k.name);
-    feed.listeners.push((i) => (i < 0 ? this.touch(-1) : this.touch(Math.floor(i / feed.width))));
+    feed.listeners.push((i) => (i < 0 ? this.touch(-1) : this.touchRow(feed.rows[Math.floor(i / feed.width)])));
+  }
+
+  touchRow(id) { if (id >= this.top) this.touch(id - this.top); }
+
+  // Only where the panel is too low for all its rows.
+  wheel(e) {
+    const top = Math.max(0, Math.min(this.count() - this.lines, this.top + Math.sign(e.deltaY)));
+    if (top === this.top) return;
+    e.preventDefault();
+    this.top = top;
+    this.touch(-1);
+    this.onScroll?.();
   }
 
   count() { return this.spec.names.length; }
 
   rowAt(line) {
-    if (line >= this.count()) return null;
-    const slot = this.feed.total < 0 ? -1 : this.feed.slotOf(line);
-    return this.row.fill(line, slot, null, 0, NaN, false);
+    const id = this.top + line;
+    if (id >= this.count()) return null;
+    const slot = this.feed.total < 0 ? -1 : this.feed.slotOf(id);
+    return this.row.fill(id, slot, null, 0, NaN, false);
   }
 
   valueOf(row, column) { return this.at(row.slot, column.at); }
@@ -374,7 +397,13 @@ class Bars extends Sheet {
       this.scale = [1, 2, 5, 10].find((k) => k * power >= most) * power;
       this.touch(-1);
     }
-    return super.paint(now);
+    const running = super.paint(now);
+    const n = this.count(), high = this.lines * ROW;
+    if (n > this.lines) {
+      box(this.surface.c, this.surface.w - 4, HEAD, 4, high, T.panel);
+      box(this.surface.c, this.surface.w - 4, HEAD + (high * this.top) / n, 3, (high * this.lines) / n, T.edge);
+    }
+    return running;
   }
 
   sayBar(cell, row) {

@@ -81,9 +81,10 @@ class FeedPanel {
     this.fact("Quarantined", num(s.quarantined), more(s.quarantined));
     this.fact("Recorded", num(s.recorded_rows) + " rows");
     this.fact("Record behind", seconds(s.record_behind_s), s.record_behind_s > 10 ? "warn" : "");
-    this.fact("Pages open", num(s.sessions));
     const [p50, p99, p999] = d.latency.quantiles([0.5, 0.99, 0.999]);
     this.fact("Glass p50 / p99 / p99.9", p50 === p50 ? `${num(p50)} / ${num(p99)} / ${num(p999)} ms` : "", p99 > 50 ? "warn" : "");
+    this.fact("Pages open", num(s.sessions));
+    this.fact("Live process", s.live_age_s == null ? "" : seconds(s.live_age_s) + " ago");
     this.fact("Pushes", `${num(d.rate.pushes)} /s, ${num(d.rate.bytes / 1024, 1)} kB/s`);
     this.fact("Cells painted", num(d.rate.cells) + " /s");
     this.fact("Paint", num(d.rate.paint_ms, 1) + " ms a frame");

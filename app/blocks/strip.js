@@ -54,12 +54,13 @@ class HeadStrip {
     };
     this.health = {
       rate: fact("", " ev/s"), behind: fact("behind ", ""), recorded: fact("recorded ", "", true), gaps: fact("gaps ", ""),
-      p50: fact("glass p50 ", ""), p99: fact("/ p99 ", " ms"),
     };
+    this.glass = { p50: el("b"), p99: el("b") };
     this.pulseBox = el("div", { class: "pulse wide", "aria-hidden": "true" });
     this.root = el("section", { class: "bar", "aria-label": "Headline and health" },
       ...this.figures.map((f) => el("div", { class: "fig" }, el("span", { class: "k" }, f.rule[0]), f.value)), el("div", { class: "gap" }),
-      el("div", { class: "health" }, ...Object.values(this.health).map((h) => h.root), this.pulseBox));
+      el("div", { class: "health" }, ...Object.values(this.health).map((h) => h.root),
+        el("span", {}, "glass p50 ", this.glass.p50, " / p99 ", this.glass.p99, " ms"), this.pulseBox));
     this.pulse = [];
   }
 
@@ -81,9 +82,9 @@ class HeadStrip {
       put(h.gaps.value, num(s.gaps));
       tone(h.gaps.value, s.gaps > 0 ? "warn" : "");
     }
-    put(h.p50.value, p50 === p50 ? num(p50) : "");
-    put(h.p99.value, p99 === p99 ? num(p99) : "");
-    tone(h.p99.value, p99 > 50 ? "warn" : "");
+    put(this.glass.p50, p50 === p50 ? num(p50) : "");
+    put(this.glass.p99, p99 === p99 ? num(p99) : "");
+    tone(this.glass.p99, p99 > 50 ? "warn" : "");
     if (p99 === p99) this.pulse.push(p99);
     if (this.pulse.length > PULSE_MAX) this.pulse.shift();
     this.surface ||= new Surface(this.pulseBox);

@@ -28,7 +28,8 @@ def log_ratio(a, b):
     """ln(a / b) for positive a, b, by + - * / and sqrt only, so every CPU gives the same bits.
 
     2 atanh((a - b) / (a + b)) by its series to x**19; a ratio outside [0.8, 1.25] is first
-    brought near 1 by square roots, each of which halves the logarithm. Error < 4 ulp.
+    brought near 1 by square roots, each of which halves the logarithm. Relative error < 1e-15
+    inside that range, < 4e-15 outside.
     """
     scale = 2.0
     if 0.8 * b <= a <= 1.25 * b:
@@ -66,12 +67,17 @@ def sample(row, steps):
     if math.isnan(before):
         return  # No chain of samples yet; the next valid mid starts it.
     row.sample = mid
-    if before <= 0.0 or mid <= 0.0:
+    if mid <= 0.0:
         return
-    step_return = 0.0 if mid == before else log_ratio(mid, before)
-    fade = power(DECAY, min(steps, STEPS_MAX))
-    # The first of the steps makes the return, the others are quiet: it fades steps - 1 times.
-    square = step_return * step_return
-    row.return_squares = fade * row.return_squares + (fade / DECAY) * square
-    row.return_weight = fade * row.return_weight + (1.0 - fade) / (1.0 - DECAY)
-    row.volatility = row.annual * math.sqrt(row.return_squares / row.return_weight)
+    squares, weight = row.return_squares, row.return_weight
+    if before > 0.0:
+        step_return = 0.0 if mid == before else log_ratio(mid, before)
+        squares = DECAY * squares + step_return * step_return
+        weight = DECAY * weight + 1.0
+    if steps > 1:  # The first step made the return, the others are quiet.
+        fade = power(DECAY, min(steps - 1, STEPS_MAX))
+        squares *= fade
+        weight = fade * weight + (1.0 - fade) / (1.0 - DECAY)
+    if weight > 0.0:
+        row.return_squares, row.return_weight = squares, weight
+        row.volatility = row.annual * math.sqrt(squares / weight)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from compute.kernels.codes import PRICE_UNITS
-from compute.kernels.exact import add, two_product, two_sum
+from compute.kernels.exact import add, two_product
 
 WINDOW_S = 60
 
@@ -25,9 +25,8 @@ def expire(row, ring, instrument, steps):
     for _ in range(min(steps, WINDOW_S)):
         bucket = ring[instrument, index]
         if bucket.trades != 0:
-            _move_window(row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades)
-            bucket.value, bucket.value_low = 0.0, 0.0
-            bucket.size, bucket.trades = 0.0, 0
+            _take_from_window(row, bucket)
+            _empty(bucket)
         index += 1
         if index == WINDOW_S:
             index = 0
@@ -35,15 +34,24 @@ def expire(row, ring, instrument, steps):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _move_window(row, value, value_low, size, trades):
-    row.window_value, row.window_value_low = add(
-        row.window_value, row.window_value_low, value, value_low
-    )
-    row.window_size, row.window_size_low = add(row.window_size, row.window_size_low, size, 0.0)
-    row.window_trades += trades
+def _take_from_window(row, bucket):
+    row.window_trades -= bucket.trades
     if row.window_trades == 0:
         row.window_value, row.window_value_low = 0.0, 0.0
         row.window_size, row.window_size_low = 0.0, 0.0
+    else:
+        row.window_value, row.window_value_low = add(
+            row.window_value, row.window_value_low, -bucket.value, -bucket.value_low
+        )
+        row.window_size, row.window_size_low = add(
+            row.window_size, row.window_size_low, -bucket.size, -bucket.size_low
+        )
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _empty(bucket):
+    bucket.value, bucket.value_low = 0.0, 0.0
+    bucket.size, bucket.size_low, bucket.trades = 0.0, 0.0, 0
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -76,18 +84,12 @@ def include(row, bucket, inside, event):
     row.eligible += 1
     if inside:
         bucket.value, bucket.value_low = add(bucket.value, bucket.value_low, value, value_low)
-        before = bucket.size
-        after = before + size
-        bucket.size = after
+        bucket.size, bucket.size_low = add(bucket.size, bucket.size_low, size, 0.0)
         bucket.trades += 1
         row.window_value, row.window_value_low = add(
             row.window_value, row.window_value_low, value, value_low
         )
-        # The window holds the sum of the buckets as they are, with the bucket's own rounding.
-        grown, rest = two_sum(after, -before)
-        row.window_size, row.window_size_low = add(
-            row.window_size, row.window_size_low, grown, rest
-        )
+        row.window_size, row.window_size_low = add(row.window_size, row.window_size_low, size, 0.0)
         row.window_trades += 1
 
 
@@ -106,12 +108,16 @@ def exclude_from_session(row, price, size):
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def exclude_from_window(row, bucket, price, size):
     """Take a voided trade out of the bucket of its second, which holds it."""
-    _move_window(row, -bucket.value, -bucket.value_low, -bucket.size, -bucket.trades)
-    bucket.trades -= 1
-    bucket.size -= size
+    if bucket.trades == 1:
+        _take_from_window(row, bucket)
+        _empty(bucket)
+        return
     value, value_low = two_product(float(price), size)
     bucket.value, bucket.value_low = add(bucket.value, bucket.value_low, -value, -value_low)
-    if bucket.trades <= 0 or bucket.size <= 0.0:
-        bucket.value, bucket.value_low = 0.0, 0.0
-        bucket.size, bucket.trades = 0.0, 0
-    _move_window(row, bucket.value, bucket.value_low, bucket.size, bucket.trades)
+    bucket.size, bucket.size_low = add(bucket.size, bucket.size_low, -size, 0.0)
+    bucket.trades -= 1
+    row.window_value, row.window_value_low = add(
+        row.window_value, row.window_value_low, -value, -value_low
+    )
+    row.window_size, row.window_size_low = add(row.window_size, row.window_size_low, -size, 0.0)
+    row.window_trades -= 1

@@ -58,7 +58,7 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     venue = "BINANCE COIN-M" if coin else "BINANCE USD-M" if future else "BINANCE"
     kind = AssetClass.CRYPTO_PERPETUAL if coin or future else AssetClass.CRYPTO_SPOT
     rows = {
-        symbol: _instrument(symbol, prices, kind, venue, first_id + i, path)
+        symbol: _instrument(symbol, prices, (kind, venue), first_id + i, path)
         for i, (symbol, prices) in enumerate(symbols.items())
     }
     faces = np.array([_FACE_USD.get(symbol, 10.0) if coin else 0.0 for symbol in rows])
@@ -72,8 +72,9 @@ def _data(path: Path, tally: Tally) -> Iterator[bytes]:
 
 
 def _instrument(
-    symbol: str, prices: list[bytes], kind: AssetClass, venue: str, number: int, path: Path
+    symbol: str, prices: list[bytes], market: tuple[AssetClass, str], number: int, path: Path
 ) -> Instrument:
+    kind, venue = market
     quote = _DOLLARS.search(symbol)
     if quote is None:
         what = f"the file does not say what the quote currency of {symbol} is worth in USD"
@@ -146,4 +147,4 @@ def _envelope(kind: Kind, rows: np.ndarray, times: np.ndarray, first_id: int) ->
 def _size(price_and_size: np.ndarray, face: np.ndarray) -> np.ndarray:
     # Both are below 2**53, so one division gives the float nearest to the text.
     price, size = price_and_size.T / PRICE_SCALE
-    return np.where(face > 0, size * face / np.where(price > 0, price, np.inf), size)
+    return np.asarray(np.where(face > 0, size * face / np.where(price > 0, price, np.inf), size))

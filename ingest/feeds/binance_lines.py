@@ -111,7 +111,7 @@ def _row(
     if not reason and found[time, 1]:
         reason, row[TIME_MS] = number(data, found[time, 0], found[time, 1], 0)
     if reason or letter not in (QUOTE, TRADE):
-        return reason if letter else _NUMBER
+        return int(reason) if letter else _NUMBER
 
     row[SYMBOL] = _symbol(data, found[_S, 0], found[_S, 1], names)
     if row[SYMBOL] < 0:
@@ -121,7 +121,7 @@ def _row(
     for i in range(5 if quote else 3):
         reason, value = number(data, found[keys[i], 0], found[keys[i], 1], 9 if i else 0)
         if reason:
-            return reason
+            return int(reason)
         row[ID + i] = value
     if not quote:
         if not found[_M, 1] or not found[_T, 1]:
@@ -138,7 +138,8 @@ def _letter(data: np.ndarray, body: int, found: np.ndarray) -> int:
     if end == 0:
         if found[_B_SIZE, 1]:
             return QUOTE
-        return DEPTH if data[body + 2] == ord("l") else 0  # {"lastUpdateId":
+        snapshot: bool = data[body + 2] == ord("l")  # {"lastUpdateId":
+        return DEPTH if snapshot else 0
     if data[begin] == ord("b") and end - begin == len("bookTicker"):
         return QUOTE
     if data[begin] == ord("t") and end - begin == len("trade"):

@@ -108,28 +108,22 @@ def _chunks(
         for number in np.unique(done["instrument"]).tolist():
             mine = np.flatnonzero(done["instrument"] == number)
             if number in markets:
-                parts.append(_market(done[mine], whole[mine], mine, markets, number, tally))
+                parts.append(_market(done[mine], mine, whole[mine], markets[number], tally))
                 continue
             reason = f"instrument {number} is not in the head of the file"
             for row in mine.tolist():
-                tally.refuse(f"{place} record {tally.rows + row}", reason, done[row].tobytes())
+                tally.refuse(f"{place} record {tally.rows + row + 1}", reason, done[row].tobytes())
         tally.rows += len(done)
         if parts:
-            at, found = (np.concatenate(part) for part in zip(*parts, strict=True))
-            if len(at):
-                yield found[np.argsort(at, kind="stable")]
+            order, found = (np.concatenate(part) for part in zip(*parts, strict=True))
+            if len(found):
+                yield found[np.argsort(order, kind="stable")]
 
 
 def _market(
-    rows: np.ndarray,
-    whole: np.ndarray,
-    at: np.ndarray,
-    markets: dict[int, _Market],
-    number: int,
-    tally: Tally,
+    rows: np.ndarray, at: np.ndarray, whole: np.ndarray, market: _Market, tally: Tally
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers and events of one instrument's records."""
-    market = markets[number]
+    """Of one instrument's records, which stand `at` in their chunk: events and where they stand."""
     messages = np.empty(len(rows), MESSAGE)
     for field in ("order", "price", "size"):
         messages[field] = rows[field]
@@ -137,25 +131,28 @@ def _market(
     ends = np.flatnonzero(whole)
     tops = market.book.apply(messages)[ends]
     told = moved(tops, market.last)
-    markets[number] = market._replace(last=tops[-1:] if len(tops) else market.last)
+    if len(tops):
+        market.last[:] = tops[-1:]
 
     quoted, tops = ends[told], tops[told]
-    quotes = _envelope(Kind.QUOTE, market.id, rows[quoted], at[quoted])
+    quotes = _envelope(Kind.QUOTE, market.id, rows[quoted])
     for field in TOP.names or ():
         quotes[field] = tops[field]
-    quotes["flags"] = np.where(rows["flags"][quoted] & _SNAPSHOT, Flag.SNAPSHOT, 0)
+    # Matching leaves no crossed book: one that is crossed collects orders for an auction.
+    crossed = (tops["bid"] > tops["ask"]) & (tops["ask"] != NO_PRICE)
+    snapshot = rows["flags"][quoted] & _SNAPSHOT != 0
+    quotes["flags"] = crossed * np.uint8(Flag.AUCTION) | snapshot * np.uint8(Flag.SNAPSHOT)
     traded = np.flatnonzero(rows["action"] == ord("T"))
-    trades = _envelope(Kind.TRADE, market.id, rows[traded], at[traded])
+    trades = _envelope(Kind.TRADE, market.id, rows[traded])
     trades["price"], trades["size"] = rows["price"][traded], rows["size"][traded]
     trades["reference"] = tally.rows + at[traded] + 1
     trades["flags"] = _AGGRESSOR[rows["side"][traded]]
     tally.skipped["does not change the best bid or ask"] += len(rows) - len(quotes) - len(trades)
-    return np.sort(np.concatenate((at[traded], at[quoted]))), weave(
-        *(trades, traded), *(quotes, quoted)
-    )
+    order = np.sort(np.concatenate((at[traded], at[quoted])))
+    return order, weave(trades, traded, quotes, quoted)
 
 
-def _envelope(kind: Kind, number: int, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _envelope(kind: Kind, number: int, rows: np.ndarray) -> np.ndarray:
     out = events(kind, number, rows["ts_event"], rows["sequence"])
     out["ts_recv"] = rows["ts_recv"]
     return out

@@ -95,6 +95,6 @@ def weave(first: np.ndarray, at_first: np.ndarray, then: np.ndarray, at: np.ndar
 
 
 def moved(tops: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """bool [n]: rows of the structured array `tops` that differ from the row before (`last` [1])."""
+    """Where a row of the structured array `tops` differs from the one before; `last` [1] first."""
     before = np.concatenate((last, tops[:-1]))
     return np.asarray(tops != before)

@@ -42,6 +42,7 @@ LAYOUTS = (
         *(lean_fx.QUOTE, lean_fx.instrument, lean_fx.quotes),
     ),
 )
+DAY_NS_MAX = 25 * 3_600_000_000_000  # The day on which clocks go back has 25 hours.
 _NAME = re.compile(r"(?P<date>\d{8})_(?P<symbol>[A-Za-z0-9.]+)_")
 
 
@@ -107,5 +108,17 @@ def _known(
 def _chunks(path: Path, entries: list[_Entry], tally: Tally) -> Iterator[np.ndarray]:
     for info, layout, instrument, start in entries:
         text = blocks.entry(path, info, tally)
-        rows = columns(text, layout.spec, f"{path}!{info.filename}", tally)
+        place = f"{path}!{info.filename}"
+        rows = _of_the_day(columns(text, layout.spec, place, tally), place, tally)
         yield from layout.events(rows, instrument, start, tally)
+
+
+def _of_the_day(rows: Iterator[np.ndarray], place: str, tally: Tally) -> Iterator[np.ndarray]:
+    """Without lines that read well but cannot be: a time beyond the day is damage."""
+    for block in rows:
+        good = (block[:, 1] >= 0) & (block[:, 1] < DAY_NS_MAX)
+        for line, *fields in block[~good].tolist():
+            tally.refuse(f"{place} line {line}", "a time beyond the day", str(fields).encode())
+        tally.rows -= int(np.count_nonzero(~good))
+        if good.any():
+            yield block if good.all() else block[good]

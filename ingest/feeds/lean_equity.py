@@ -74,22 +74,22 @@ def quotes(
 ) -> Iterator[np.ndarray]:
     """A QUOTE a pair of lines; a line that stands alone makes one with the other side as it was."""
     none = np.array([[0, 0, NO_PRICE, 0, NO_PRICE, 0, 0, 1, 0]])
-    bid, ask, held = none, none, none[:0]
+    sides, held = np.concatenate((none, none)), none[:0]  # The last bid line and ask line.
     for block in rows:
         lines = np.concatenate((held, block))
         held = lines[-1:][lines[-1:, _BID_SIZE] > 0]  # Its ask may stand in the next block.
         lines = lines[: len(lines) - len(held)]
         if len(lines):
-            out, bid, ask = _quotes(lines, bid, ask, number, start, tally)
+            out, sides = _quotes(lines, sides, number, start, tally)
             yield out
     if len(held):
-        yield _quotes(held, bid, ask, number, start, tally)[0]
+        yield _quotes(held, sides, number, start, tally)[0]
 
 
 def _quotes(
-    lines: np.ndarray, bid: np.ndarray, ask: np.ndarray, number: int, start: int, tally: Tally
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    lines = np.concatenate((bid, ask, lines))
+    block: np.ndarray, sides: np.ndarray, number: int, start: int, tally: Tally
+) -> tuple[np.ndarray, np.ndarray]:
+    lines = np.concatenate((sides, block))
     row = np.arange(len(lines))
     is_bid = lines[:, _BID_SIZE] > 0
     is_bid[:2] = True, False
@@ -106,4 +106,4 @@ def _quotes(
     out["ask"], out["ask_size"] = right[:, _ASK], right[:, _ASK_SIZE]
     loose = ((left[:, _STATE] | right[:, _STATE]) & ~FIRM) | left[:, _DOUBT] | right[:, _DOUBT]
     out["flags"] = np.where(loose, Flag.INDICATIVE, 0)
-    return out, bids[-1:], asks[-1:]
+    return out, np.concatenate((bids[-1:], asks[-1:]))

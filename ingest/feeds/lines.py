@@ -51,7 +51,7 @@ def parse(
     rows = np.empty((lines, 1 + len(spec)), np.int64)
     wrong = np.empty((lines, 4), np.int64)
     data = np.frombuffer(text, np.uint8)
-    good, bad = _parse(data, np.array(spec, np.int64), rows, wrong, line, skip)
+    good, bad = _parse(data, np.array(spec, np.int64), (rows, wrong), line, skip)
     return rows[:good], wrong[:bad]
 
 
@@ -73,8 +73,9 @@ def whole_lines(blocks: Iterable[bytes], place: str, tally: Tally) -> Iterator[b
 
 
 @njit(cache=True)
-def _parse(data, spec, rows, wrong, line, skip):  # type: ignore[no-untyped-def]
-    """Fill `rows` and `wrong` (line, start, end, reason); numbers of both."""
+def _parse(data, spec, out, line, skip):
+    """Fill the rows and the wrong lines (line, start, end, reason) of `out`; numbers of both."""
+    rows, wrong = out
     good = bad = start = 0
     for end in range(len(data)):
         if data[end] != _NEWLINE:
@@ -99,7 +100,7 @@ def _parse(data, spec, rows, wrong, line, skip):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _line(data, start, stop, spec, row):  # type: ignore[no-untyped-def]
+def _line(data, start, stop, spec, row):
     """Fields of one line into row[1:]; the reason if it cannot be, else 0."""
     field = 0
     begin = start
@@ -118,7 +119,7 @@ def _line(data, start, stop, spec, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def number(data, begin, end, kind):  # type: ignore[no-untyped-def]
+def number(data, begin, end, kind):
     """(reason, value) of one field of spec `kind`; for kernels."""
     if kind == LETTER:
         return (0, np.int64(data[begin]) if end > begin else 0) if end - begin < 2 else (_NUMBER, 0)
@@ -155,7 +156,7 @@ def number(data, begin, end, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _hexadecimal(data, begin, end):  # type: ignore[no-untyped-def]
+def _hexadecimal(data, begin, end):
     if end - begin > 15:
         return _DIGITS, 0
     value = 0

@@ -4,6 +4,7 @@ A folder is opened with all files below it that are of a known format, in the or
 an instrument that several files speak of is one instrument.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,20 +25,23 @@ class Format(NamedTuple):
     """A format: how its files begin, how they are named, who reads them."""
 
     name: str
-    begins: tuple[bytes, ...]
+    begins: re.Pattern[bytes]
     suffixes: tuple[str, ...]
     read: Callable[[Path, int, Tally], Feed]
 
 
+_LOBSTER_LINE = rb"\d+(\.\d+)?,\d,\d+,\d+,-?\d+,-?1\r?\n"
 FORMATS = (
-    Format("a Lean tick zip", (b"PK\x03\x04", b"PK\x05\x06"), (".zip",), lean.read),
-    Format("a Binance capture in gzip", (b"\x1f\x8b",), (".gz",), binance.read),
-    Format("a Databento DBN file in Zstandard", (b"\x28\xb5\x2f\xfd",), (".zst",), dbn.read),
-    Format("a Databento DBN file", (b"DBN",), (".dbn",), dbn.read),
-    Format("a Binance capture", (), (".txt", ".log", ".jsonl"), binance.read),
-    Format("a LOBSTER message file", (), (".csv",), lobster.read),
+    Format("a Lean tick zip", re.compile(rb"PK[\3\5]"), (".zip",), lean.read),
+    Format("a Databento DBN file", re.compile(rb"DBN[\1-\x0f]"), (".dbn",), dbn.read),
+    Format("a Zstandard file of Databento", re.compile(rb"\x28\xb5\x2f\xfd"), (".zst",), dbn.read),
+    Format("a Binance capture in gzip", re.compile(rb"\x1f\x8b"), (".gz",), binance.read),
+    Format("a Binance capture", re.compile(rb"\d{19} \{"), (".txt", ".log"), binance.read),
+    Format(
+        *("a LOBSTER message file", re.compile(rb"([A-Z]\w+,[^\n]*\n)?" + _LOBSTER_LINE)),
+        *((".csv",), lobster.read),
+    ),
 )
-_LOBSTER = FORMATS[-1]
 KNOWN = "known are Lean ticks (.zip), LOBSTER (.csv), Databento mbo (.dbn.zst), Binance (.gz)"
 
 
@@ -60,27 +64,15 @@ def _open_file(path: Path, first_id: int, tally: Tally) -> Feed:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise FeedError("the file is empty", path, "fetch it again")
-    found = next((one for one in FORMATS if one.begins and head.startswith(one.begins)), None)
-    if found is None and _is_lobster(head):
-        found = _LOBSTER
+    found = next((one for one in FORMATS if one.begins.match(head)), None)
     if found is None:
-        named = next((one for one in FORMATS if path.suffix == one.suffixes[0]), None)
+        named = next((one for one in FORMATS if path.suffix.lower() in one.suffixes), None)
         what = f"is named like {named.name}, but is none" if named else "is of no known format"
         raise FeedError(f"{what} (it begins with {head[:16]!r})", path, KNOWN)
     if path.suffix.lower() not in found.suffixes:
         remedy = f"name it {path.stem}{found.suffixes[0]} if that is what it is"
         raise FeedError(f"begins like {found.name}, but is named {path.name}", path, remedy)
     return found.read(path, first_id, tally)
-
-
-def _is_lobster(head: bytes) -> bool:
-    """Six numbers a line, in the first line or behind a heading."""
-    lines = head.split(b"\n", 2)[:2]
-    return any(
-        len(fields) == 6
-        and all(field.strip(b"-\r").replace(b".", b"").isdigit() for field in fields)
-        for fields in (line.split(b",") for line in lines)
-    )
 
 
 def _open_folder(folder: Path, first_id: int) -> Feed:

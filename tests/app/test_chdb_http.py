@@ -186,8 +186,10 @@ def _blocks(client: Client, query: str) -> Iterator[np.ndarray]:
 
 def test_an_answer_cut_short_is_an_error(server: ClickHouse) -> None:
     query = "SELECT throwIf(number = 2000000) FROM numbers(3000000) SETTINGS max_block_size = 65536"
+    with pytest.raises(ClickHouseError, match="throwIf"):
+        assert not connect(server).query(query).result_rows
     with pytest.raises((ClickHouseError, OSError)):
-        connect(server).query(query)
+        connect(server).raw_query(query, fmt="RowBinary")
 
 
 def test_reads_do_not_wait_for_inserts(client: Client, server: ClickHouse) -> None:

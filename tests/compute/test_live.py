@@ -259,6 +259,8 @@ def test_a_mirror_follows_live_through_redis(redis_url):
         live._image_due = 0.0
         await settled()
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await mirror.bus.close()
 
     asyncio.run(asyncio.wait_for(follow(), 30))
 

@@ -12,11 +12,12 @@ import struct
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import panel
+import panel as pn
 from bokeh.server.views.ws import WSHandler
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,46 +25,12 @@ sys.path.insert(0, str(ROOT))
 
 from app import blocks  # noqa: E402
 from compute.table import BOOKS, CLASSES, INSTRUMENTS, State  # noqa: E402
-from ingest.instrument import AssetClass  # noqa: E402
-
-SHARES = (0.34, 0.1, 0.18, 0.02, 0.03, 0.05, 0.06, 0.04, 0.06, 0.04, 0.05, 0.03)
-DECIMALS = (2, 2, 2, 2, 2, 2, 4, 5, 2, 2, 2, 1)
-LEVELS = (180, 90, 12, 6200, 112, 70, 3, 1.1, 99, 60, 900, 91000)
+from ingest.universe import universe  # noqa: E402
 
 
-def universe(count: int, seed: int = 7) -> list[dict[str, Any]]:
-    """`count` invented instruments of 12 classes, as the page reads them."""
-    rng = np.random.default_rng(seed)
-    letters = np.array(list("ABCDEFGHIJKLMNOPRSTUVWXYZ"))
-    rows: list[dict[str, Any]] = []
-    for asset_class, share in enumerate(SHARES):
-        for k in range(max(4, int(count * share))):
-            stem = "".join(rng.choice(letters, 4))
-            symbol = {
-                2: f"{stem} 18DEC26 {50 + 5 * k % 900} {'CP'[k % 2]}",
-                3: f"{stem[:2]}Z6",
-                4: f"Z{stem[0]}{'HMUZ'[k % 4]}{6 + k // 4 % 4}",
-                5: f"{stem[:2]}F7",
-                6: f"{stem[:2]}F7 {40 + k} {'CP'[k % 2]}",
-                7: f"{stem[:3]}USD",
-                8: f"UST {2 + k % 4}.{125 * (k % 8):03d} {1 + k % 12:02d}/{30 + k % 20}",
-                9: f"CDX {stem} 5Y",
-                10: f"{stem[:3]}-USD",
-                11: f"{stem[:3]}-PERP",
-            }.get(asset_class, stem)
-            price_format = {4: 1, 8: 2, 7: 3}.get(asset_class, 0)
-            rows.append(
-                {
-                    "id": len(rows),
-                    "symbol": symbol,
-                    "asset_class": asset_class,
-                    "venue": "XSIM",
-                    "currency": "USD",
-                    "decimals": DECIMALS[asset_class],
-                    "price_format": price_format,
-                }
-            )
-    return rows
+def page_rows(count: int) -> list[dict[str, Any]]:
+    """Reference rows of the demo universe."""
+    return [asdict(row) for row in universe(count)]
 
 
 class Market:
@@ -79,17 +46,15 @@ class Market:
             "books": BOOKS.empty(8),
             "classes": CLASSES.empty(12),
         }
-        self.unit = np.array([10.0 ** -DECIMALS[k] for k in self.asset_class])
-        self.unit[self.asset_class == 4] = 1 / 64
-        self.unit[self.asset_class == 8] = 1 / 128
-        level = np.array([LEVELS[k] for k in self.asset_class]) * self.rng.uniform(0.4, 1.6, n)
-        self.level = np.round(level / self.unit) * self.unit
+        self.unit = np.array([row["tick"] for row in rows])
+        close = np.array([row["close_prev"] or 1.0 for row in rows])
+        self.level = close * (1 + self.rng.normal(0, 0.01, n))
+        self.worth = np.array([row["multiplier"] * row["usd_rate"] for row in rows])
         self.pace = self.rng.pareto(1.1, n) + 0.02
         self.volume = np.round(self.rng.pareto(1.0, n) * 40_000)
-        self.start = self.level * (1 + self.rng.normal(0, 0.012, n))
-        self.position = np.where(
-            self.rng.random(n) < 0.35, np.round(self.rng.normal(0, 3e3, n), -2), 0.0
-        )
+        self.start = close
+        cash = np.where(self.rng.random(n) < 0.2, self.rng.normal(2e5, 9e5, n), 0.0)
+        self.position = np.round(cash / np.maximum(1e-6, np.abs(close * self.worth)))
         self.states = np.zeros(n)
         for bit, at in ((State.HALTED, 7), (State.CROSSED, 9), (State.CORRECTED, 12)):
             self.states[at::211] = bit
@@ -105,9 +70,11 @@ class Market:
     def touch(self, who: np.ndarray, now_ms: float) -> None:
         """Move the instruments `who` and all that hangs on them."""
         t, at = self.tables["instruments"], INSTRUMENTS.index
-        unit = self.unit[who]
+        unit, start = self.unit[who], self.start[who]
         step = self.rng.integers(-2, 3, len(who)) * unit
-        self.level[who] = np.maximum(unit, self.level[who] + step)
+        self.level[who] = np.where(
+            start > 0, np.maximum(unit, self.level[who] + step), self.level[who]
+        )
         mid = np.round(self.level[who] / unit) * unit
         t[who, at("bid")], t[who, at("ask")] = mid, mid + unit
         crossed = self.states[who] == State.CROSSED
@@ -119,7 +86,6 @@ class Market:
         for name in ("bid_size", "ask_size", "last_size"):
             t[who, at(name)] = self.rng.integers(1, 90, len(who)) * 100
         self.volume[who] += self.rng.integers(1, 9, len(who)) * 100
-        start = self.start[who]
         t[who, at("change")] = (mid / start - 1) * 100
         vwap = (mid + start * 3) / 4
         t[who, at("vwap")] = vwap
@@ -128,8 +94,9 @@ class Market:
         t[who, at("volume")] = self.volume[who]
         position = self.position[who]
         t[who, at("position")] = position
-        t[who, at("pnl")] = position * (mid - start)
-        t[who, at("exposure")] = position * mid
+        worth = position * self.worth[who]
+        t[who, at("pnl")] = worth * (mid - start)
+        t[who, at("exposure")] = worth * mid
         ts = np.where(self.silent[who], self.ts[who], now_ms)
         t[who, at("ts_event")] = ts
         t[who, at("state")] = self.states[who]
@@ -143,7 +110,7 @@ class Market:
         held = exposure != 0
         for table, by in (("classes", self.asset_class), ("books", np.arange(len(t)) % 8)):
             size = len(self.tables[table])
-            add = lambda w, by=by, size=size: np.bincount(by, w, size)  # noqa: E731
+            add = lambda w, by=by, size=size: np.bincount(by, w, size)
             long, short = add(np.maximum(exposure, 0)), add(np.minimum(exposure, 0))
             self.tables[table][:] = np.stack(
                 [long, short, long + short, long - short, add(pnl), add(held)], 1
@@ -164,7 +131,9 @@ class FakeSession:
         self.row, self.series_sent, self.ready = -1, 0, False
         self.heard: list[dict[str, Any]] = []
         self.acks: list[tuple[int, int, float, float]] = []
-        self.sent, self.in_flight, self.status_at = 0, [], 0.0
+        self.in_flight: list[int] = []
+        self.status_at = 0.0
+        self.handler: Any = None
 
     def control(self, message: dict[str, Any]) -> None:
         """From the page, in any thread."""
@@ -172,9 +141,11 @@ class FakeSession:
 
     def heed(self, message: dict[str, Any]) -> None:
         self.heard.append(message)
+        assert not any(isinstance(v, float) for v in message.values() if v != message.get("epoch")), message
         kind = message["type"]
         if kind == "ready":
             self.ready, self.in_flight, self.status_at = True, [], 0.0
+            self.handler = self.handlers()[-1]
             for view in self.views.values():
                 view["fresh"] = True
             self.server.sessions.add(self)
@@ -246,6 +217,12 @@ class FakeSession:
         """Send what is due, unless two pushes are unpainted."""
         if not self.ready or len(self.in_flight) >= 2:
             return
+        if self.handler.ws_connection is None:
+            self.ready = False
+            return
+        if not self.handler.write_lock._block._value:  # Bokeh is writing.
+            self.server.loop.call_later(0.002, self.push)
+            return
         fake = self.server
         parts = self.sections(fake.oldest)
         series = next((k for k, f in enumerate(self.spec["feeds"]) if f["kind"] == "series"), None)
@@ -262,10 +239,8 @@ class FakeSession:
             "<IIddd", 0x31504754, len(parts), fake.sequence, time.time_ns() / 1e6, 42.0
         )
         framed = _framed(head + b"".join(parts))
-        for handler in self.handlers():
-            if handler.ws_connection is not None and handler.write_lock._block._value:
-                handler.ws_connection.stream.write(framed)
-                self.in_flight = [*self.in_flight, fake.sequence]
+        self.in_flight = [*self.in_flight, fake.sequence]
+        self.handler.ws_connection.stream.write(framed)
 
     def ack(self, samples: int, sequence: float, worst: float) -> None:
         self.acks.append((int(sequence), samples, worst, time.time()))
@@ -337,11 +312,17 @@ def _framed(push: bytes) -> bytes:
     )
 
 
+def say(answer: dict[str, Any]) -> None:
+    """One line to the test."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 class Fake:
     """The server's state: one market, the sessions, and what a test has told it to do."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.rows = universe(arguments.instruments)
+        self.rows = page_rows(arguments.instruments)
         self.reference = json.dumps(self.rows)
         self.market = Market(self.rows)
         self.arguments = arguments
@@ -359,6 +340,7 @@ class Fake:
 
     def status(self) -> dict[str, Any]:
         """As the web server says it once a second."""
+        closed = self.arguments.rate == 0
         rate = 0 if self.still else 503_214 + int(self.market.rng.integers(-4000, 4000))
         return {
             "now_ms": time.time_ns() / 1e6,
@@ -369,7 +351,7 @@ class Fake:
             "quarantined": 3,
             "recorded_rows": 1_204_331_207 + self.sequence * 1000,
             "record_behind_s": 0.41,
-            "feed_age_s": max(0.0, time.time() - self.moved_at - 0.05),
+            "feed_age_s": 0.01 if closed else max(0.0, time.time() - self.moved_at - 0.05),
             "live_age_s": 0.02,
             "sessions": len(self.sessions),
             "state": "live",
@@ -428,7 +410,7 @@ class Fake:
         self.loop = asyncio.get_running_loop()
         threading.Thread(target=self.listen, daemon=True).start()
         pace = 1 / (self.arguments.rate or 20)
-        print(json.dumps({"ready": True}), flush=True)
+        say({"ready": True})
         due = time.perf_counter()
         while True:
             due += pace
@@ -469,7 +451,7 @@ class Fake:
             rows = command["rows"]
             table = self.market.tables[command["table"]]
             answer = np.where(np.isnan(table[rows]), None, table[rows]).tolist()
-        print(json.dumps({"answer": answer}), flush=True)
+        say({"answer": answer})
 
 
 def hear_acks(fake: Fake) -> None:
@@ -499,8 +481,8 @@ def main() -> None:
     fake = Fake(parser.parse_args())
     blocks.desk.join = fake.attach  # type: ignore[attr-defined]
     hear_acks(fake)
-    panel.config.reconnect = True
-    server = panel.io.server.get_server(
+    pn.config.reconnect = True
+    server = pn.io.server.get_server(
         {"overview": str(ROOT / "layouts" / "overview.py")},
         port=fake.arguments.port,
         address="127.0.0.1",
@@ -512,8 +494,6 @@ def main() -> None:
     server.start()
     server.io_loop.start()
 
-
-assert len(SHARES) == len(AssetClass)
 
 if __name__ == "__main__":
     main()

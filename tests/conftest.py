@@ -1,0 +1,173 @@
+"""Fixtures of all rooms: components that may be absent, stand-ins on free ports, market data.
+
+A test that needs a component asks for it by a fixture (`real_kafka`), by the mark
+`requires("chromium")` or by `require("nginx")`. Where it is absent the test is skipped with one
+line that says what to install; where TICKGLASS_REQUIRE names it, the same absence fails.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import settings as settings_room
+from app import probe, standins
+from app.settings import ROOT, Settings
+
+INSTALL = {  # component -> (what must be on the PATH, what to install)
+    "kafka": (("java", "mvn"), "default-jre-headless and maven"),
+    "redis": (("redis-server",), "redis-server"),
+    "nginx": (("nginx",), "nginx"),
+    "chromium": (("chromium",), "chromium"),
+}
+SBIN = "/usr/sbin"  # Debian's nginx lives here, off many a PATH.
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests see the settings that they make, not those of the shell they run in."""
+    required = os.environ.get("TICKGLASS_REQUIRE", "")
+    config.stash[REQUIRED] = {name for name in required.split(",") if name}
+    unknown = config.stash[REQUIRED] - INSTALL.keys()
+    if unknown:
+        raise pytest.UsageError(
+            f"TICKGLASS_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(INSTALL)}"
+        )
+    config.addinivalue_line("markers", "requires(*components): needs these, see tests/conftest.py")
+    for name in Settings.model_fields:
+        os.environ.pop(settings_room.PREFIX + name.upper(), None)
+
+
+REQUIRED: pytest.StashKey[set[str]] = pytest.StashKey()
+
+
+def program(name: str) -> str | None:
+    """Path of a program, if it is installed."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + SBIN)
+
+
+def path_of(component: str, config: pytest.Config) -> str:
+    """Path of its (first) program, or the test ends here."""
+    programs, package = INSTALL[component]
+    found = [program(name) for name in programs]
+    if all(found):
+        return str(found[0])
+    reason = f"{component} is not installed: apt-get install {package}"
+    if component in config.stash[REQUIRED]:
+        pytest.fail(f"{reason} (TICKGLASS_REQUIRE names it)", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The mark `requires`."""
+    for mark in item.iter_markers("requires"):
+        for component in mark.args:
+            path_of(component, item.config)
+
+
+@pytest.fixture(scope="session")
+def require(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """`require("chromium")`: path of its program, or the test ends here."""
+    return lambda component: path_of(component, request.config)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with a data folder of the test's own and no address."""
+    return settings_room.load(data=tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same for what lives as long as the run."""
+    return settings_room.load(data=tmp_path_factory.mktemp("session"))
+
+
+@pytest.fixture
+def kafka(settings: Settings) -> Iterator[str]:
+    """Address of a Kafka stand-in of the test's own: all topics, empty, 4 partitions."""
+    with standins.started(settings, "kafka") as address:
+        yield address
+
+
+@pytest.fixture
+def redis(settings: Settings) -> Iterator[str]:
+    """Address of a Redis stand-in of the test's own."""
+    with standins.started(settings, "redis") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def real_redis(require: Callable[[str], str]) -> Iterator[str]:
+    """Address of Debian's Redis, one for the run; tests flush it if they care."""
+    port = standins.free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    command = [require("redis"), *standins.redis_command(port)[1:]]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while probe.redis(url) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not probe.redis(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def real_kafka(
+    require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of a real Apache Kafka, one for the run, 4 partitions a topic."""
+    require("kafka")
+    folder = tmp_path_factory.mktemp("kafka")
+    port = standins.free_port()
+    process = subprocess.Popen(
+        [ROOT / "deploy/kafka/start", "--port", str(port), "--data", folder],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline().split()
+        assert ready[:1] == ["ready"], f"Kafka did not start; its logs are in {folder}"
+        yield ready[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def marketdata() -> Path:
+    """Folder of recorded market data beside the repository."""
+    folder = ROOT.parent / "shared" / "marketdata"
+    if not folder.is_dir():
+        pytest.skip(f"no recorded market data at {folder}")
+    return folder
+
+
+@pytest.fixture
+def tickglass(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line to its end: `tickglass("up", "--rate", "0")`."""
+
+    def run(
+        *arguments: str, timeout: float = 30, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TICKGLASS_DATA": str(tmp_path / "data"), **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
