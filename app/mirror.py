@@ -81,9 +81,9 @@ class Mirror:
             self._say("waiting for live's first image")
             return
         image = delta.unpack_image(data)
-        self._take_image(image)
+        self.take_image(image)
         async for entries in self.bus.deltas(image.epoch, image.sequence, self.worker):
-            if entries and not self._take(entries):
+            if entries and not self.take(entries):
                 self.gaps += 1
                 return
             if entries:
@@ -98,7 +98,8 @@ class Mirror:
         for listener in self.listeners:
             listener()
 
-    def _take_image(self, image: delta.Image) -> None:
+    def take_image(self, image: delta.Image) -> None:
+        """Hold what the image holds; only cells that differ count as changed."""
         self.sequence += 1
         for name, table in image.tables.items():
             self._grow(name, len(table))
@@ -111,7 +112,7 @@ class Mirror:
         self.problem, self.delta_at = "", time.monotonic()
         self._tell()
 
-    def _take(self, entries: list[tuple[int, int, bytes]]) -> bool:
+    def take(self, entries: list[tuple[int, int, bytes]]) -> bool:
         """Apply a group of frames as one local step; False where one is missing."""
         whole = True
         self.sequence += 1

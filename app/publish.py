@@ -204,7 +204,8 @@ def publication(settings: Settings, order: Order) -> Publication:
     _announce(recording.instruments, publisher)
     script = Recorded(recording, order.speed, order.rate, loop=order.loop)
     _rehearse(Recorded([np.zeros(0, EVENT)]), recording.instruments)
-    loop = Publication(Replay(script, recording.instruments, publisher, frame_ms=FRAME_MS), publisher, readers)
+    replay = Replay(script, recording.instruments, publisher, frame_ms=FRAME_MS)
+    loop = Publication(replay, publisher, readers)
     loop.recording = recording
     if sys.stdout.isatty() and not order.loop:
         loop.progress = Progress(recording.count())

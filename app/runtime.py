@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import panel
+import panel as pn
 from tornado.ioloop import IOLoop
 from tornado.web import RedirectHandler
 
@@ -22,11 +22,13 @@ from app.mirror import Mirror
 from app.session import Hub, Session
 from app.settings import ROOT, Settings
 from compute.bus import AsyncBus
+from ingest import clock
 
 DAY_SECONDS = 24 * 3600  # A page that was opened before the market may reconnect until its close.
 KEEP_ALIVE_MS = 1_000  # So that a proxy notices a hung server in seconds.
 UNUSED_SESSION_MS = 20_000
 REFERENCE_SECONDS = 2.0
+PAST_SECONDS = 1_800  # Of a chart, as long as a mirror's own samples reach.
 
 
 class Runtime:
@@ -50,7 +52,7 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
     return Runtime.hub
 
 
-def attach(spec: dict[str, Any], document: Any, send_control: Any = None) -> Session:
+def attach(spec: dict[str, Any], document: Any, **_unused: Any) -> Session:
     """The session of a page that is being made, possibly in another thread than the loop's."""
     loop = _loop_of(document)
     hub = Runtime.hub or start_hub(settings_room.load(), loop)
@@ -88,7 +90,8 @@ def _history(settings: Settings) -> Callable[[int], Any] | None:
     def load(row: int) -> Any:
         if not archive:
             archive.append(Archive(settings.clickhouse, settings.database))
-        return archive[0].series(row)
+        now_ns = clock.now_ns()
+        return archive[0].series(row, now_ns - PAST_SECONDS * 10**9, now_ns, 1.0)
 
     return load
 
@@ -100,10 +103,11 @@ def layouts() -> dict[str, str]:
 
 def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Serve every layout on settings.port of loopback until SIGTERM or SIGINT."""
-    panel.config.reconnect = True
+    pn.config.reconnect = True
     origins = [f"{host}:{settings.port}" for host in ("127.0.0.1", "localhost")]
-    server = panel.io.server.get_server(
-        layouts(),
+    desks: dict[str, Any] = {**layouts()}
+    server = pn.io.server.get_server(
+        desks,
         port=settings.port,
         address="127.0.0.1",
         websocket_origin=origins,
@@ -123,7 +127,9 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
 
     loop.add_callback(begin)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.add_callback_from_signal(partial(_stop, server, loop)))
+        signal.signal(
+            number, lambda *_: loop.add_callback_from_signal(partial(_stop, server, loop))
+        )
     server.start()
     loop.start()
 

@@ -7,6 +7,7 @@ queues. Pages that show the same and are equally far share one encoded message.
 """
 
 import asyncio
+import contextlib
 import json
 import struct
 import threading
@@ -77,7 +78,9 @@ class Feed:
 class Session:
     """One page."""
 
-    def __init__(self, hub: "Hub", spec: dict[str, Any], connect: Callable[[], Transport | None]):
+    def __init__(
+        self, hub: "Hub", spec: dict[str, Any], connect: Callable[[], Transport | None]
+    ) -> None:
         """`connect` finds the page's transport when it says that it is ready."""
         self.hub, self._connect = hub, connect
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
@@ -148,8 +151,8 @@ def _change(feed: Feed, message: dict[str, Any]) -> None:
         feed.first, feed.count = int(message["first"]), int(message["count"])
     elif kind == "sort":
         name = message.get("column")
-        column = {None: UNSORTED, "symbol": BY_SYMBOL}.get(name)
-        column = _column(feed.key, name) if column is None else column
+        special = {None: UNSORTED, "symbol": BY_SYMBOL}
+        column = special[name] if name in special else _column(feed.key, str(name))
         feed.key = feed.key._replace(sort=column, descending=bool(message.get("descending")))
     else:
         classes = tuple(sorted(int(value) for value in message.get("classes") or ()))
@@ -199,9 +202,7 @@ class Hub:
         else:
             self.loop.call_soon_threadsafe(function)
 
-    def attach(
-        self, spec: dict[str, Any], connect: Callable[[], Transport | None]
-    ) -> Session:
+    def attach(self, spec: dict[str, Any], connect: Callable[[], Transport | None]) -> Session:
         """A session for a page that is being made; it is fed once it says that it is ready."""
         return Session(self, spec, connect)
 
@@ -401,10 +402,8 @@ class Hub:
                 "mirror_gaps": self.mirror.gaps,
             }
             self.glass.clear()
-            try:
+            with contextlib.suppress(BusError):  # The mirror says so on every page.
                 await self.mirror.bus.report(self.role, health)
-            except BusError:
-                pass  # The mirror says so on every page.
             self.tick()
 
 

@@ -96,8 +96,8 @@ class View:
         if self.key.sort == BY_SYMBOL:
             by_id = self.mirror.reference.by_id
             symbols = [by_id[row].symbol if row in by_id else "" for row in rows.tolist()]
-            ranked = sorted(range(len(rows)), key=symbols.__getitem__, reverse=self.key.descending)
-            return rows[ranked]
+            places = sorted(range(len(rows)), key=symbols.__getitem__, reverse=self.key.descending)
+            return rows[places]
         values = self.mirror.tables[self.key.table][rows, self.key.sort]
         known = np.isfinite(values)
         ranked = np.argsort(-values[known] if self.key.descending else values[known], kind="stable")

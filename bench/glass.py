@@ -137,8 +137,8 @@ def _count(run: dict[str, Any]) -> tuple[int, int, int]:
     rows = Archive(run["clickhouse"], run.get("database", "tickglass")).count()
     return (
         sum(row.rows for row in rows),
-        sum(row.missing for row in rows),
-        sum(row.doubled for row in rows),
+        sum(row.holes + row.torn for row in rows),
+        sum(row.doubles for row in rows),
     )
 
 
@@ -160,7 +160,7 @@ def measure(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
     histogram.add(np.array(seen["samples"], np.float64))
     health = seen["health"]
     live = next(row for role, row in health.items() if role.startswith("live."))
-    record = next((row for role, row in health.items() if role.startswith("record.")), {})
+    record: dict[str, Any] = next((row for role, row in health.items() if role.startswith("record.")), {})
     return {
         "rate_offered": rate,
         "rate_processed": round(seen["events"] / seen["span_s"]),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from bench.report import machine, report
@@ -24,6 +25,7 @@ from compute.archive import Archive
 from compute.checkpoint import Checkpoints
 from compute.record import Record
 from ingest.clock import VirtualClock
+from ingest.event import EVENT
 from ingest.instrument import Instrument
 from ingest.market import Market
 from ingest.replay import Replay, Synthetic
@@ -162,6 +164,7 @@ def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, f
                 flush_s=1e9,
                 wait=lambda _seconds: None,
             )
+            record.engine.step(np.zeros(0, EVENT), None)  # Compiled before the clock runs.
             while record._state != "recording":
                 record.step()
             own, other = time.process_time(), cpu_s(process)

@@ -86,7 +86,7 @@ class Desk:
         self.tables["instruments"] = np.ones((INSTRUMENT_COUNT, INSTRUMENTS.width))
         self.cutter, self.sequence = delta.Cutter(), 0
         image = delta.pack_image(self.tables, 1, 0, 0, {})
-        self.mirror._take_image(delta.unpack_image(image))
+        self.mirror.take_image(delta.unpack_image(image))
         self.hub = Hub(self.mirror, loop)
         self.page = Page()
         spec = {"feeds": [{"kind": "grid", "table": "instruments", "columns": list(COLUMNS)}]}
@@ -107,7 +107,7 @@ class Desk:
         self.tables["instruments"][rows[:, None], columns] = value
         self.sequence += 1
         frame = self.cutter.cut(self.tables, oldest, 1, self.sequence, 0)
-        self.mirror._take([(1, self.sequence, frame)])
+        self.mirror.take([(1, self.sequence, frame)])
         self.hub.tick()
         self._ack()
 

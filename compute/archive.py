@@ -31,8 +31,14 @@ ANSWER_SECONDS = 60
 DRAIN_SECONDS_MAX = 30.0  # How long a new writer waits for a former one's insert to end.
 NAMED_MAX = 5  # Holes and doubles that a count names per partition.
 
+# Measured on the demo market, bytes a row / CPU seconds a million rows in the engine: plain LZ4
+# with Delta for what counts up 39.2 / 0.24, this 23.6 / 0.37, ZSTD for all 25.9 / 0.41; Gorilla
+# on interleaved instruments 51, T64 on prices 27.2.
 CODECS = {
-    **dict.fromkeys(("offset", "index", "ts_event", "ts_recv", "sequence"), "Delta, LZ4"),
+    **dict.fromkeys(RECORD.names or (), "ZSTD(1)"),
+    **dict.fromkeys(("offset", "index", "ts_event", "ts_recv"), "Delta, ZSTD(1)"),
+    "sequence": "Delta, LZ4",
+    "instrument": "T64, ZSTD(1)",
 }
 
 # One insert stays one block and so one part, on any server.
@@ -324,6 +330,25 @@ class Archive:
         bars[bars[:, 7] == 0, 1:6] = np.nan
         return bars[:, :7]
 
+    def series(self, instrument: int, from_ns: int, to_ns: int, seconds: float) -> np.ndarray:
+        """What a chart shows of [from_ns, to_ns) in event time: float64 [n, 4], one row a step.
+
+        Columns t (ms, the step's start), last, session VWAP and session volume as they stood
+        after the step's newest eligible trade.
+        """
+        step = round(seconds * 1e9)
+        when = "(ts_event, offset, `index`)"
+        moments = [f"fromUnixTimestamp64Nano(toInt64({ns}))" for ns in (from_ns, to_ns)]
+        found = self._rows(
+            f"SELECT intDiv(toUnixTimestamp64Nano(ts_event), {step}) * ({step} / 1e6) AS t, "
+            f"argMax(price, {when}) * {PRICE_UNIT}, argMax(vwap, {when}), argMax(volume, {when}) "
+            f"FROM {self.database}.events WHERE instrument = {instrument} "
+            f"AND kind = {int(Kind.TRADE)} AND size > 0 "
+            f"AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0 "
+            f"AND ts_event >= {moments[0]} AND ts_event < {moments[1]} GROUP BY t ORDER BY t"
+        )
+        return np.array(found, np.float64).reshape(-1, 4)
+
     def size(self) -> tuple[int, int]:
         """Rows on record and the bytes they take on disk, from the parts that are active."""
         found = self._rows(
@@ -399,10 +424,7 @@ def _translated(archive: Archive, what: str) -> Iterator[None]:
 def ddl(database: str) -> tuple[str, ...]:
     """Statements that create the tables, derived from RECORD and BLOCK."""
     window = f"SETTINGS non_replicated_deduplication_window = {TOKENS}"
-    events = [
-        f"`{name}` {kind}" + (f" CODEC({CODECS[name]})" if name in CODECS else "")
-        for name, kind in columns(RECORD)
-    ]
+    events = [f"`{name}` {kind} CODEC({CODECS[name]})" for name, kind in columns(RECORD)]
     # Ids and moments rise together within a class and along its log: ranges skip most of a scan.
     events += [
         "INDEX moments ts_event TYPE minmax",

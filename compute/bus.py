@@ -52,7 +52,7 @@ class Bus:
             yield
         except redis.RedisError as error:
             raise BusError(
-                f"Redis at {self.url} does not answer ({error}). Check that it runs and the address."
+                f"Redis at {self.url} does not answer ({error}). Check address and server."
             ) from None
 
     def ping(self) -> None:
@@ -108,7 +108,7 @@ class Bus:
     def health(self) -> dict[str, dict[str, Any]]:
         """The newest report of every process, by role."""
         with self._door():
-            rows: dict = self._redis.hgetall(f"{PREFIX}health")  # type: ignore[assignment]
+            rows: Any = self._redis.hgetall(f"{PREFIX}health")
         return {role.decode(): json.loads(data) for role, data in rows.items()}
 
     def close(self) -> None:
@@ -126,11 +126,13 @@ class AsyncBus:
 
     async def image(self, worker: int = 0) -> bytes | None:
         """The newest image, if there is one. BusError where Redis does not answer."""
-        return await self._ask(self._redis.get(_key("image", worker)))
+        data: bytes | None = await self._ask(self._redis.get(_key("image", worker)))
+        return data
 
     async def reference(self) -> bytes | None:
         """The reference rows, if there are any."""
-        return await self._ask(self._redis.get(f"{PREFIX}reference"))
+        data: bytes | None = await self._ask(self._redis.get(f"{PREFIX}reference"))
+        return data
 
     async def health(self) -> dict[str, dict[str, Any]]:
         """The newest report of every process, by role."""

@@ -55,7 +55,7 @@ class Cutter:
         """Nothing was told yet: the first cut of a table holds every known cell."""
         self._told: dict[str, np.ndarray] = {}
 
-    def cut(  # noqa: PLR0913
+    def cut(
         self,
         tables: Mapping[str, np.ndarray],
         oldest_ns: np.ndarray,
@@ -63,7 +63,7 @@ class Cutter:
         sequence: int,
         ts_cut: int,
     ) -> bytes:
-        """A delta frame; `oldest_ns` (rows of `instruments`) names the rows to look at, is reset."""
+        """A delta frame. `oldest_ns` [instruments] names the rows to look at, and is reset."""
         sections = []
         for table in TABLES:
             now = tables[table.name]
@@ -83,7 +83,7 @@ class Cutter:
     def _section(
         self, table: Table, now: np.ndarray, candidates: np.ndarray, oldest: np.ndarray
     ) -> bytes:
-        from compute.kernels.cut import changed  # noqa: PLC0415 (numba stays out of web processes)
+        from compute.kernels.cut import changed  # Numba stays out of web processes.
 
         told = self._told.get(table.name)
         if told is None or len(told) < len(now):
@@ -145,7 +145,7 @@ def apply(section: Section, table: np.ndarray) -> None:
     table[section.rows, section.columns] = section.values
 
 
-def pack_image(  # noqa: PLR0913
+def pack_image(
     tables: Mapping[str, np.ndarray],
     epoch: int,
     sequence: int,

@@ -6,6 +6,7 @@ whole), repeated events are left out, gaps are named.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from ingest.sequence import Sequences
 from ingest.source import Message
 
 
-class Span(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Span:
     """Where one message's events stand in the batch; count 0 if it contributed none."""
 
     message: Message

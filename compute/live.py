@@ -17,7 +17,7 @@ from compute.intake import Batch, Intake
 from ingest import clock
 from ingest.instrument import Instrument, Reference
 from ingest.meter import Histogram, Rate
-from ingest.source import QUARANTINE_TOPIC, TOPICS, Message, Positions
+from ingest.source import QUARANTINE_TOPIC, TOPICS, Headers, Message, Positions
 
 CUT_MS = 8.0  # Half of a browser's frame at 60 Hz: a cut is never what a page waits for.
 HEARTBEAT_MS = 250.0  # An empty delta at least this often, so that readers know we live.
@@ -53,8 +53,16 @@ class Rows(Protocol):
 class Deltas(Protocol):
     """What `live` needs of compute.bus.Bus."""
 
-    def publish(self, worker: int, epoch: int, sequence: int, delta: bytes, **more: Any) -> None:
-        """Tell the delta."""
+    def publish(  # noqa: PLR0913 (as the bus has it)
+        self,
+        worker: int,
+        epoch: int,
+        sequence: int,
+        delta: bytes,
+        image: bytes | None = None,
+        checkpoint: bytes | None = None,
+    ) -> None:
+        """Tell the delta, and what includes it."""
 
     def checkpoint(self, worker: int) -> bytes | None:
         """The newest checkpoint."""
@@ -72,7 +80,14 @@ class Deltas(Protocol):
 class Quarantine(Protocol):
     """What `live` needs of ingest.source.Publisher."""
 
-    def publish(self, topic: str, partition: int, value: bytes, **more: Any) -> None:
+    def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+    ) -> None:
         """Keep a refused value."""
 
 
@@ -173,7 +188,7 @@ class Live:
 
     def _keep(self, message: Message, reason: str, text: str) -> None:
         place = {"topic": TOPICS[message.topic], "partition": message.partition}
-        headers = [
+        headers: Headers = [
             ("reason", reason.encode()),
             ("text", text.encode()),
             *((name, str(value).encode()) for name, value in place.items()),

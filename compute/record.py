@@ -53,7 +53,9 @@ class RecordError(RuntimeError):
 class Frames(Protocol):
     """What `record` needs of ingest.source.Source."""
 
-    assigned: list[tuple[int, int]]
+    @property
+    def assigned(self) -> list[tuple[int, int]]:
+        """(topic, partition) of all that is read."""
 
     def poll(self, timeout_s: float = ...) -> list[Message]:
         """All that has arrived."""
@@ -281,20 +283,14 @@ class Record:
     def _keep(self, batch: Batch, enriched: np.ndarray) -> None:
         spans = sorted(batch.spans, key=lambda span: span.message[:2])
         for run in _runs(spans):
-            place = (run[0].message.topic, run[0].message.partition)
-            offsets = [span.message.offset for span in run]
+            place = run[0].message[:2]
+            first, last = run[0].message.offset, run[-1].message.offset
             if run[0].count:
-                parts = [slice(span.start, span.start + span.count) for span in run]
-                rows = fill(
-                    *(place, offsets, [span.count for span in run]),
-                    *(
-                        [batch.events[part] for part in parts],
-                        [enriched[part] for part in parts],
-                    ),
-                )
+                frames = [(span.message.offset, span.start, span.count) for span in run]
+                rows = fill(place, frames, batch.events, enriched)
             else:
-                rows = refusal(place, offsets[0], run[0].reason, run[0].message.timestamp_ns)
-            self._pending.setdefault(place, []).append(Piece(offsets[0], offsets[-1], rows))
+                rows = refusal(place, first, run[0].reason, run[0].message.timestamp_ns)
+            self._pending.setdefault(place, []).append(Piece(first, last, rows))
             self._pending_rows += len(rows)
         if not self._pending_since:
             self._pending_since = self._seconds()

@@ -69,7 +69,7 @@ BLOCK = np.dtype(
     ]
 )
 
-TRANSPOSE_ROWS = 2_048  # 289 KB of rows: they stay in the second-level cache for all columns.
+TRANSPOSE_ROWS = 4_096  # 578 KB of rows: they stay in the second-level cache for all columns.
 
 TYPES = {
     "|u1": "UInt8",
@@ -97,26 +97,26 @@ def columns(shape: np.dtype) -> list[tuple[str, str]]:
 
 def fill(
     place: tuple[int, int],
-    offsets: Sequence[int],
-    counts: Sequence[int],
-    events: Sequence[np.ndarray],
-    enriched: Sequence[np.ndarray],
+    frames: Sequence[tuple[int, int, int]],
+    events: np.ndarray,
+    enriched: np.ndarray,
 ) -> np.ndarray:
     """Rows (RECORD) of successive frames of one place (topic, partition).
 
-    Frame k has `offsets[k]` and `counts[k]` events; `events` (EVENT) and `enriched` (ENRICHED)
-    hold those of all frames in order, cut anywhere.
+    A frame is (offset, start, count): its events are `events[start : start + count]` (EVENT) and
+    the numbers after each stand at the same indexes of `enriched` (ENRICHED).
     """
-    lengths = np.array(counts)
-    total = int(lengths.sum())
-    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    offsets, starts, counts = np.array(frames, np.int64).T
+    total = int(counts.sum())
+    index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    wanted = np.repeat(starts, counts) + index
     rows = np.empty(total, RECORD)
     parts = rows.view(PARTS)
     parts["topic"], parts["partition"] = place
-    parts["offset"] = np.repeat(np.array(offsets, np.uint64), lengths)
-    parts["index"] = np.arange(total) - starts
-    parts["event"] = np.concatenate([piece.view(f"V{EVENT_BYTES}") for piece in events])
-    parts["enriched"] = np.concatenate([p.view(f"V{ENRICHED.itemsize}") for p in enriched])
+    parts["offset"] = np.repeat(offsets, counts)
+    parts["index"] = index
+    parts["event"] = events.view(f"V{EVENT_BYTES}")[wanted]
+    parts["enriched"] = enriched.view(f"V{ENRICHED.itemsize}")[wanted]
     return rows
 
 

@@ -57,7 +57,17 @@ class FrameError(ValueError):
         self.reason = reason
 
 
-REASONS = ("truncated", "magic", "version", "checksum", "empty", "kind", "size", "future", "unknown")
+REASONS = (
+    "truncated",
+    "magic",
+    "version",
+    "checksum",
+    "empty",
+    "kind",
+    "size",
+    "future",
+    "unknown",
+)
 
 
 def encode(

@@ -72,10 +72,8 @@ class Sequences:
             [*key, stream.expected, np.flatnonzero(stream.seen).tolist()]
             for key, stream in self.streams.items()
         ]
-        return {
-            **{"streams": streams, "gaps": self.gaps},
-            **{"repeats": self.repeats, "resets": self.resets},
-        }
+        counts = {"gaps": self.gaps, "repeats": self.repeats, "resets": self.resets}
+        return {"streams": streams, **counts}
 
     def restore(self, state: dict) -> None:
         """Take up the numbering where `state()` left it."""

@@ -32,8 +32,11 @@ CONNECT_SECONDS = 10.0
 Positions = dict[tuple[int, int], int]  # (topic index, partition) -> offset
 
 
+Headers = list[tuple[str, str | bytes | None]]
+
+
 class Message(NamedTuple):
-    """One Kafka value and where it stands; `timestamp_ns` is the log's, the same for all readers."""
+    """One Kafka value and its place; `timestamp_ns` is the log's, the same for all readers."""
 
     topic: int
     partition: int
@@ -215,9 +218,9 @@ class ReferenceSource:
             for message in self._consumer.consume(1000, 0.05):
                 error = message.error()
                 if error is None:
-                    self._take(message.value(), rows)
+                    self._take(message.value() or b"", rows)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    ends.add(message.partition())
+                    ends.add(message.partition() or 0)
         return rows
 
     def poll(self) -> list[Instrument]:
@@ -225,7 +228,7 @@ class ReferenceSource:
         rows: list[Instrument] = []
         for message in self._consumer.consume(1000, 0):
             if message.error() is None:
-                self._take(message.value(), rows)
+                self._take(message.value() or b"", rows)
         return rows
 
     def _take(self, value: bytes, rows: list[Instrument]) -> None:
@@ -264,7 +267,7 @@ class Publisher:
         partition: int,
         value: bytes,
         key: bytes | None = None,
-        headers: list[tuple[str, bytes]] | None = None,
+        headers: Headers | None = None,
     ) -> None:
         """Queue one value; partition -1 lets the key decide."""
         while True:

@@ -5,7 +5,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def changed(now, told, candidates, rows, masks, values):  # noqa: PLR0913
+def changed(now, told, candidates, rows, masks, values):
     """Collect changed cells of the candidate rows and copy them to `told`.
 
     now, told: int64 views [rows, columns] of float64 tables (bits, so that NaN equals NaN; the

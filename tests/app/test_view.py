@@ -1,4 +1,4 @@
-"""Views: what is encoded, applied by a reader that knows only the wire, is what the mirror holds."""
+"""Views: a reader that knows only the wire ends with what the mirror holds."""
 
 import struct
 
@@ -36,7 +36,7 @@ class World:
         }
         self.cutter = delta.Cutter()
         self.sequence = 0
-        self.mirror._take_image(delta.unpack_image(delta.pack_image(self.tables, 1, 0, 0, {})))
+        self.mirror.take_image(delta.unpack_image(delta.pack_image(self.tables, 1, 0, 0, {})))
 
     def change(self, cells: list[tuple[int, int, float]], oldest_ns: int = 1_000_000_000) -> None:
         oldest = np.zeros(ROWS_MAX, np.int64)
@@ -45,7 +45,7 @@ class World:
             oldest[row] = oldest_ns
         self.sequence += 1
         frame = self.cutter.cut(self.tables, oldest, 1, self.sequence, 0)
-        assert self.mirror._take([(1, self.sequence, frame)])
+        assert self.mirror.take([(1, self.sequence, frame)])
 
 
 class Page:
@@ -81,7 +81,9 @@ class Page:
         slots = np.frombuffer(body, "<u2", stamped, 16 + 8 * n + 4 * stamped)
         cells = np.frombuffer(body, "<u2", n, 16 + 8 * n + 6 * stamped)
         self.cells.ravel()[cells] = values
-        self.stamps = {int(self.rows[s]): base + float(t) for s, t in zip(slots, stamps)}
+        self.stamps = {
+            int(self.rows[s]): base + float(t) for s, t in zip(slots, stamps, strict=True)
+        }
 
 
 def shown(world: World, port: Viewport) -> np.ndarray:

@@ -43,7 +43,7 @@ def frames(
     for k, size in enumerate(counts):
         events = np.frombuffer(draw.bytes(size * EVENT.itemsize), EVENT).copy()
         numbers = np.frombuffer(draw.bytes(size * ENRICHED.itemsize), ENRICHED)
-        made.append(fill(place, [first + k], [size], [events], [numbers]))
+        made.append(fill(place, [(first + k, 0, size)], events, numbers))
     return made
 
 
@@ -153,7 +153,7 @@ def trades(prices: list[float], sizes: list[float], **fields: object) -> np.ndar
 
 def put(archive: Archive, events: np.ndarray, offset: int = 0) -> None:
     numbers = np.full(len(events), np.nan).repeat(8).view(ENRICHED)
-    archive.insert([seal([fill((0, 0), [offset], [len(events)], [events], [numbers])])])
+    archive.insert([seal([fill((0, 0), [(offset, 0, len(events))], events, numbers)])])
 
 
 def test_bars(archive: Archive) -> None:
@@ -167,7 +167,7 @@ def test_bars(archive: Archive) -> None:
     put(archive, quote, 3)
     bars = archive.bars(7, DAY_NS, DAY_NS + 60_000_000_000, 3)
     start = DAY_NS // 3_000_000_000 * 3_000
-    expected = {}
+    expected: dict[int, list[tuple[float, float, bool]]] = {}
     for t, price, size, eligible in (
         *((0, 10, 1, True), (1, 12, 1, True), (2, 9, 2, True)),
         *((3, 99, 50, False), (4, 11, 0, False)),

@@ -226,16 +226,16 @@ def test_a_new_instrument_takes_effect_live():
     assert Reference.from_json(bus.reference).by_id[25].symbol == "NEW"
 
 
-def test_a_mirror_follows_live_through_redis(redis_url):
+def test_a_mirror_follows_live_through_redis(redis):
     """Image, deltas, a late reader, a restart of live and an empty Redis: always the truth."""
     log = Log(frames(400))
     log.limit = 100
-    live = make(log, Bus(redis_url), cut_ms=0.0)
+    live = make(log, Bus(redis), cut_ms=0.0)
     drain(live)
 
     async def follow() -> None:
         nonlocal live
-        mirror = Mirror(AsyncBus(redis_url))
+        mirror = Mirror(AsyncBus(redis))
         task = asyncio.ensure_future(mirror.run())
 
         async def settled() -> None:
@@ -252,7 +252,7 @@ def test_a_mirror_follows_live_through_redis(redis_url):
         await settled()
         assert mirror.images == 1
         log.limit = 300
-        live = make(Log(log.frames[:300]), Bus(redis_url), cut_ms=0.0)
+        live = make(Log(log.frames[:300]), Bus(redis), cut_ms=0.0)
         await settled()
         assert mirror.state == "live"
         live.bus._redis.flushall()

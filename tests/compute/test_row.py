@@ -26,17 +26,18 @@ def test_bytes_of_a_row_are_a_contract() -> None:
     event[["source", "kind", "flags"]] = (5, Kind.QUOTE, 7)
     event[["bid", "ask", "bid_size", "ask_size"]] = (8, 9, 10.0, 11.0)
     numbers = np.array([tuple(range(20, 28))], ENRICHED)
-    got = row.fill((12, 258), [2**40], [1], [event], [numbers]).tobytes()
+    got = row.fill((12, 258), [(2**40, 0, 1)], event, numbers).tobytes()
     assert got[:13] == struct.pack("<BHQH", 12, 258, 2**40, 0)
     assert got[13:77] == struct.pack("<qqQIHBBqqdd", 1, 2, 3, 4, 5, 1, 7, 8, 9, 10.0, 11.0)
     assert got[77:] == struct.pack("<8d", *range(20, 28))
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 2**63))
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 2**62))
 def test_every_event_gets_its_place_and_keeps_its_bytes(counts: list[int], first: int) -> None:
     events, numbers = made(sum(counts))
     offsets = list(range(first, first + len(counts)))
-    rows = row.fill((3, 2), offsets, counts, [events], [numbers])
+    starts = np.cumsum([0, *counts]).tolist()
+    rows = row.fill((3, 2), list(zip(offsets, starts, counts, strict=False)), events, numbers)
     assert [(int(r["offset"]), int(r["index"])) for r in rows] == [
         (offset, index)
         for offset, count in zip(offsets, counts, strict=True)
@@ -62,7 +63,7 @@ def test_a_frame_without_events_is_one_row(reason: str) -> None:
 @given(st.lists(st.integers(0, 5), max_size=5), st.booleans())
 def test_columns_hold_the_same_rows(sizes: list[int], long: bool) -> None:
     sizes += [row.TRANSPOSE_ROWS + 1] if long else []
-    arrays = [row.fill((0, 0), [k], [n], *([part] for part in made(n, k))) for k, n in
+    arrays = [row.fill((0, 0), [(k, 0, n)], *made(n, k)) for k, n in
               enumerate(sizes)]  # fmt: skip
     body = row.native(arrays, row.RECORD)
     whole = np.concatenate([*arrays, np.empty(0, row.RECORD)])

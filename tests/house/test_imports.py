@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from house import BENCHES, FILES, ROOMS, ROOT, imports, name
+
+from tests.house.house import BENCHES, FILES, ROOMS, ROOT, imports, name
 
 DOORS = {  # Each outside system is imported by one file, which knows all its moods.
     "confluent_kafka": ["app/standins.py", "ingest/source.py"],
