@@ -86,6 +86,11 @@ def count(settings: Settings) -> tuple[str, bool]:
     with contextlib.ExitStack() as stack:
         url = settings.clickhouse
         if not url:
+            if not (settings.data / "clickhouse").is_dir():
+                raise RuntimeError(
+                    f"There is no record under {settings.data}. Give --data or --clickhouse, or "
+                    "make one: ./tickglass up."
+                )
             folder = ("--data", str(settings.data))
             url = stack.enter_context(standins.started(settings, "clickhouse", *folder))
         archive = Archive(url, settings.database)

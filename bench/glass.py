@@ -8,8 +8,7 @@ that was due in it. The answer is checked too: no sequence missing, no row of th
 or doubled, the record keeping up.
 """
 
-import json
-import os
+import json as json_room
 import signal
 import subprocess
 import sys
@@ -18,10 +17,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import psutil
+import typer
 
 from app.standins import free_port
 from bench.browser import chromium
@@ -67,7 +67,7 @@ def addresses(data: Path, process: subprocess.Popen) -> dict[str, Any]:
         if process.poll() is not None:
             break
         try:
-            run = json.loads((data / "run" / "run.json").read_bytes())
+            run = json_room.loads((data / "run" / "run.json").read_bytes())
             if any(role.startswith("live.") for role in Bus(run["redis"]).health()):
                 return dict(run)
         except (OSError, ValueError, KeyError, BusError):
@@ -160,7 +160,9 @@ def measure(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
     histogram.add(np.array(seen["samples"], np.float64))
     health = seen["health"]
     live = next(row for role, row in health.items() if role.startswith("live."))
-    record: dict[str, Any] = next((row for role, row in health.items() if role.startswith("record.")), {})
+    record: dict[str, Any] = next(
+        (row for role, row in health.items() if role.startswith("record.")), {}
+    )
     return {
         "rate_offered": rate,
         "rate_processed": round(seen["events"] / seen["span_s"]),
@@ -196,13 +198,27 @@ def holds(figures: dict[str, Any]) -> bool:
     )
 
 
-def run(rate: int = 100_000, seconds: float = 30.0, extra: list[str] | None = None) -> None:
-    """Measure once at `rate` and report."""
+Rate = Annotated[int, typer.Option(min=1, help="Events a second, offered open loop.")]
+Seconds = Annotated[float, typer.Option(min=1, help="How long to look, after warming up.")]
+Address = Annotated[str | None, typer.Option(help="Use this one in place of the stand-in.")]
+
+
+def main(  # noqa: PLR0913
+    rate: Rate = 100_000,
+    seconds: Seconds = 30.0,
+    kafka: Address = None,
+    redis: Address = None,
+    clickhouse: Address = None,
+    partitions: Annotated[int | None, typer.Option(help="Partitions of each topic.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As every bench: the last line.")] = True,  # noqa: ARG001
+) -> None:
+    """Event made -> cell painted at one rate, everything on this machine."""
+    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "partitions": partitions}
+    extra = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
     found = machine()
-    figures = measure(rate, seconds, extra or [])
+    figures = measure(rate, seconds, extra)
     report("glass", holds(figures), figures, found)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    run()
+    typer.run(main)

@@ -23,7 +23,6 @@ import numpy as np
 from bench.report import machine, report
 from compute.engine import Engine
 from compute.enriched import ENRICHED
-from compute.kernels import position
 from compute.table import BOOKS_MAX
 from ingest.event import EVENT, NO_PRICE, Flag, Kind
 from ingest.instrument import AssetClass, Instrument, Reference
@@ -202,7 +201,7 @@ class PlainEngine(Engine):
     def __init__(self, reference: Reference) -> None:
         """As Engine."""
         super().__init__(reference)
-        step, total = plain(self._step), plain(position.total)
+        step, total = plain(self._step), plain(self._total)
         self._step = lambda *arrays: step(*map(_records, arrays))
         self._total = lambda *arrays: total(*map(_records, arrays))
 

@@ -165,11 +165,11 @@ def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, f
                 wait=lambda _seconds: None,
             )
             record.engine.step(np.zeros(0, EVENT), None)  # Compiled before the clock runs.
-            while record._state != "recording":
+            while record.state != "recording":
                 record.step()
             own, other = time.process_time(), cpu_s(process)
             begin = time.perf_counter()
-            _run(record, log, rate if paced else 0)
+            _run(record, log, round(1.5 * rate) if paced else 0)
             wall_s = time.perf_counter() - begin
             own_s = time.process_time() - own
             settled(archive)
@@ -196,12 +196,11 @@ def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, f
     }
 
 
-def _run(record: Record, log: Tape, rate: int) -> None:
-    """Step until all is on record; with a rate, in inserts of what arrives in 1.5 s of it."""
-    flush_rows = round(rate * 1.5)
-    while record.frames.lag(record.positions):
+def _run(record: Record, log: Tape, flush_rows: int) -> None:
+    """Step until all is on record; with `flush_rows`, in inserts of so many."""
+    while log.lag(record.positions):
         record.step()
-        if flush_rows and record._pending_rows >= flush_rows:
+        if flush_rows and record.pending_rows >= flush_rows:
             record.flush()
     record.close()
 

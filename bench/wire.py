@@ -10,8 +10,10 @@ A full refresh is what a table that knows no changes sends: every cell of every 
 
 import asyncio
 import struct
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from app.mirror import Mirror
 from app.session import Hub
@@ -142,8 +144,12 @@ def _measure(rate: int, columns: np.ndarray, seconds: int, seed: int) -> dict[st
     }
 
 
-def run(seconds: int = 10, seed: int = 7) -> None:
-    """Measure every rate, with all columns changing and with one, and report."""
+def main(
+    seconds: Annotated[int, typer.Option(min=1, help="Of each rate.")] = 10,
+    seed: Annotated[int, typer.Option(help="Which rows change.")] = 7,
+    json: Annotated[bool, typer.Option("--json", help="As every bench: the last line.")] = True,  # noqa: ARG001
+) -> None:
+    """Bytes on the wire for each changed visible cell, at five rates."""
     quotes = [INSTRUMENTS.index(name) for name in COLUMNS]
     every, one = np.array(quotes), np.array(quotes[1:2])
     figures = {str(rate): _measure(rate, every, seconds, seed) for rate in RATES}
@@ -153,3 +159,7 @@ def run(seconds: int = 10, seed: int = 7) -> None:
         for row in (*figures.values(), *single.values())
     )
     report("wire", holds, {"all_columns": figures, "one_column": single})
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -121,12 +121,12 @@ _NO_ENRICHED = np.zeros(0, ENRICHED)
 
 
 @functools.cache
-def compiled_step() -> Callable[..., None]:
-    """The step kernel, from the disk cache where no kernel has changed since."""
+def compiled() -> tuple[Callable[..., None], Callable[..., None]]:
+    """The kernels `step` and `total`, from the disk cache where no kernel has changed since."""
     folder = Path(step.__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
-    kernel: Callable[..., None] = step.build(zlib.crc32(sources))
-    return kernel
+    stamp = zlib.crc32(sources)
+    return step.build(stamp), position.build(stamp)
 
 
 class Engine:
@@ -140,8 +140,7 @@ class Engine:
 
     def __init__(self, reference: Reference) -> None:
         """One row an instrument of `reference`; nothing has happened yet."""
-        self._step: Callable[..., None] = compiled_step()
-        self._total: Callable[..., None] = position.total
+        self._step, self._total = compiled()
         self._state = _aligned(0, STATE)
         self._ring = _aligned(0, BUCKET).reshape(0, vwap.WINDOW_S)
         self._recent = _aligned(0, PRINT).reshape(0, trade.RECENT)

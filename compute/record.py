@@ -117,12 +117,12 @@ class Record:
         self._links: dict[tuple[int, int], bytes] = {}
         self._known_refused: set[tuple[int, int, int]] = set()
         self._pending: dict[tuple[int, int], list[Piece]] = {}
-        self._pending_rows = 0
+        self.pending_rows = 0
         self._pending_since = 0.0
         self._oldest_ns = 0  # The log's time of the oldest message that is not on record.
         self._inserts: deque[list[Block]] = deque()  # Sealed, in order, the first under way.
         self._epoch = 0
-        self._state = "starting"
+        self.state = "starting"
         self._retry_at = self._retry_s = 0.0
         self._polled = 0
         self._polled_at = self._checkpoint_at = self._health_at = self._heard_at = -1e9
@@ -134,19 +134,19 @@ class Record:
         now = self._seconds()
         if now >= self._health_at + HEALTH_SECONDS:
             self._report(now)
-        if self._state == "starting":
+        if self.state == "starting":
             self._attempt(self._start)
             return 0
         count = 0
-        if self._pending_rows + self._waiting_rows() < PENDING_ROWS_MAX:
+        if self.pending_rows + self._waiting_rows() < PENDING_ROWS_MAX:
             count = self._poll()
         elif now < self._retry_at:
             self._wait(min(GATHER_SECONDS, self._retry_at - now))
-        if self._state == "catching up":
+        if self.state == "catching up":
             self._caught_up(count)
             return count
         now = self._seconds()
-        full = self._pending_rows >= BLOCK_ROWS
+        full = self.pending_rows >= BLOCK_ROWS
         if self._pending and (full or now - self._pending_since >= self.flush_s):
             self._seal()
         if self._inserts and now >= self._retry_at:
@@ -162,7 +162,7 @@ class Record:
 
     def close(self) -> None:
         """Record what waits, if ClickHouse answers, and keep the engine's state."""
-        if self._state == "recording":
+        if self.state == "recording":
             self.flush()
             if not self._inserts:
                 self._checkpoint()
@@ -187,7 +187,7 @@ class Record:
             self.positions = dict(checkpoint.positions)
         self._known_refused = self.archive.refused(self.positions)
         self.rows_recorded = self.archive.size()[0]
-        self._state = "catching up"
+        self.state = "catching up"
         self._heard_at = self._seconds()
         self.frames.seek(self.positions)
 
@@ -229,7 +229,7 @@ class Record:
         if not late:
             self.positions = dict(self.recorded)
             self.frames.seek(self.positions)
-            self._state = "recording"
+            self.state = "recording"
             self._known_refused = set()
             self._checkpoint_at = now
         elif now - self._heard_at > SILENCE_SECONDS_MAX and not self.frames.lag(self.positions):
@@ -249,7 +249,7 @@ class Record:
         messages = self.frames.poll()
         self._polled_at, self._polled = self._seconds(), len(messages)
         self._check_order(messages)
-        if self._state == "catching up":
+        if self.state == "catching up":
             messages = [m for m in messages if m.offset <= self.recorded.get(m[:2], -1)]
         if not messages:
             return 0
@@ -258,7 +258,7 @@ class Record:
         enriched = np.empty(len(batch.events), ENRICHED)
         self._run_engine(batch, enriched)
         self.positions |= {message[:2]: message.offset for message in messages}
-        if self._state == "recording":
+        if self.state == "recording":
             self._keep(batch, enriched)
         return len(batch.events)
 
@@ -291,7 +291,7 @@ class Record:
             else:
                 rows = refusal(place, first, run[0].reason, run[0].message.timestamp_ns)
             self._pending.setdefault(place, []).append(Piece(first, last, rows))
-            self._pending_rows += len(rows)
+            self.pending_rows += len(rows)
         if not self._pending_since:
             self._pending_since = self._seconds()
         if not self._oldest_ns:
@@ -324,7 +324,7 @@ class Record:
             blocks.append(self._block(place, run))
         if blocks:
             self._inserts.append(blocks)
-        self._pending, self._pending_rows, self._pending_since = {}, 0, 0.0
+        self._pending, self.pending_rows, self._pending_since = {}, 0, 0.0
 
     def _block(self, place: tuple[int, int], pieces: list[Piece]) -> Block:
         topic, partition = place
@@ -390,13 +390,13 @@ class Record:
             return
         self.tell(
             {
-                "state": "waiting" if self.problem else self._state,
+                "state": "waiting" if self.problem else self.state,
                 "problem": self.problem,
                 "recorded_rows": self.rows_recorded,
                 "rows_per_s": round(self._rate.read(self.now_ns())),
                 "behind_s": round(self.behind_s, 3),
                 "behind_frames": self.frames.lag(self.positions),
-                "waiting_rows": self._pending_rows + self._waiting_rows(),
+                "waiting_rows": self.pending_rows + self._waiting_rows(),
                 "epoch": self._epoch,
             }
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from app import settings as settings_room
 from app import probe, standins
+from app import settings as settings_room
 from app.settings import ROOT, Settings
 
 INSTALL = {  # component -> (what must be on the PATH, what to install)

@@ -202,6 +202,7 @@ class Desk {
     this.waiting = false;
     if (this.viewportDue) this.viewportChanged();
     this.blotter.scrollTo(this.blotter.top);
+    if (this.blotter.selectDue) this.input.select();
     if (this.selected < 0 && rows.row.length) this.select(rows.row[0]);
     this.blotterState();
   }

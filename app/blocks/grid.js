@@ -321,6 +321,7 @@ class Blotter extends Sheet {
   }
 
   scrollTo(top) {
+    if (!this.columns) return; // Not laid out: rows came before the first frame.
     const most = Math.max(0, this.count() - this.lines);
     const next = Math.max(0, Math.min(most, Math.round(top)));
     if (next === this.top) return;

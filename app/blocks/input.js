@@ -76,6 +76,8 @@ class BlotterInput {
 
   select() {
     const b = this.blotter, slot = b.slotAt(b.cursor - b.top);
+    // A line that is still on its way is selected when it comes.
+    b.selectDue = slot < 0;
     if (slot >= 0) this.desk.select(b.feed.rows[slot]);
     this.draw();
   }

@@ -117,34 +117,6 @@ def aggregate(row, slots):
         row.pnl = row.pnl_at_zero + row.exposure
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def total(state, slots, used, positions, books, classes):
-    """Rows of POSITIONS at today's marks, and their sums by book and by asset class.
-
-    A held position without a mark has a blank value, and so has every sum that contains it.
-    """
-    books[:, :] = np.nan
-    classes[:, :] = 0.0
-    for index in range(used):
-        slot = slots[index]
-        row = state[slot.instrument]
-        quantity, unrealised, value = slot.quantity, 0.0, 0.0
-        if quantity != 0.0:
-            unrealised = quantity * (row.mark - slot.average) * row.unit_usd + 0.0
-            value = quantity * row.mark * row.unit_usd + 0.0
-        realised = slot.realised * row.unit_usd + 0.0
-        fees = slot.fees * row.usd_rate + 0.0
-        line = positions[index]
-        line[0], line[1] = slot.book, slot.instrument
-        line[2], line[3] = quantity, slot.average
-        line[4], line[5], line[6] = realised, unrealised, fees
-        line[7], line[8] = realised + unrealised - fees, value
-        if math.isnan(books[slot.book, 5]):
-            books[slot.book, :] = 0.0
-        _sum(books[slot.book], value, line[7], quantity)
-        _sum(classes[row.asset_class], value, line[7], quantity)
-
-
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def _sum(line, value, pnl, quantity):
     if not value <= 0.0:  # NaN goes into both sides.
@@ -156,3 +128,36 @@ def _sum(line, value, pnl, quantity):
     line[4] += pnl
     if quantity != 0.0:
         line[5] += 1.0
+
+
+def build(stamp: int):
+    """The compiled `total`, kept on disk under `stamp` as the step is (see step.py)."""
+
+    @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+    def total(state, slots, used, positions, books, classes):
+        """Rows of POSITIONS at today's marks, and their sums by book and by asset class.
+
+        A held position without a mark has a blank value, and so has every sum that contains it.
+        """
+        books[:, :] = np.nan
+        classes[:, :] = 0.0
+        for index in range(used if stamp >= 0 else 0):
+            slot = slots[index]
+            row = state[slot.instrument]
+            quantity, unrealised, value = slot.quantity, 0.0, 0.0
+            if quantity != 0.0:
+                unrealised = quantity * (row.mark - slot.average) * row.unit_usd + 0.0
+                value = quantity * row.mark * row.unit_usd + 0.0
+            realised = slot.realised * row.unit_usd + 0.0
+            fees = slot.fees * row.usd_rate + 0.0
+            line = positions[index]
+            line[0], line[1] = slot.book, slot.instrument
+            line[2], line[3] = quantity, slot.average
+            line[4], line[5], line[6] = realised, unrealised, fees
+            line[7], line[8] = realised + unrealised - fees, value
+            if math.isnan(books[slot.book, 5]):
+                books[slot.book, :] = 0.0
+            _sum(books[slot.book], value, line[7], quantity)
+            _sum(classes[row.asset_class], value, line[7], quantity)
+
+    return total

@@ -73,13 +73,21 @@ def test_nobody_answers_a_command_of_its_own(tickglass):
     assert "Traceback" not in done.stderr
 
 
-def test_the_audit_of_nothing_starts_its_own_clickhouse(tickglass):
+def test_the_audit_of_nothing_says_so(tickglass):
+    done = tickglass("audit", "count")
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no record under ")
+
+
+def test_the_audit_starts_clickhouse_where_none_runs(tickglass, tmp_path):
+    (tmp_path / "data" / "clickhouse").mkdir(parents=True)
     done = tickglass("audit", "count", timeout=60)
+    assert done.returncode == 1
+    assert "Database tickglass does not exist" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "nothing is on record yet" in done.stdout + done.stderr
 
 
-def test_a_fault_of_ours_is_one_line_with_its_place(tmp_path):
+def test_a_fault_of_ours_is_one_line_with_its_place():
     code = "import app.__main__ as m, app.settings as s; m.cli = lambda **_: 1 / 0; m.main()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

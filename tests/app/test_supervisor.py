@@ -1,8 +1,8 @@
 import os
 import signal
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +10,12 @@ from app import supervisor as supervisor_room
 from app.supervisor import RESTART_SECONDS_MAX, Role, Supervisor, restart_seconds
 
 SLEEP = "import time; time.sleep(60)"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+time.sleep(60)
+"""
 
 
 def python(name, code, **more):
@@ -127,8 +132,7 @@ def test_what_others_lean_on_ends_after_them(supervisor, tmp_path):
     supervisor.start(python("live", slow.format(order, "live ")))
     until(lambda: all("ready" in supervisor.tail(n) for n in ("kafka", "live")), supervisor)
     supervisor.stop()
-    with open(order) as file:
-        assert file.read() == "live kafka "
+    assert Path(order).read_text() == "live kafka "
 
 
 def test_some_can_be_ended_while_others_live_on(supervisor):

@@ -158,10 +158,10 @@ def run(made: Record, log: Log, seconds: float = 600) -> None:
     clock = made.now_ns
     assert isinstance(clock, VirtualClock)
     end = clock() + seconds * 1e9
-    while log.lag(made.recorded) or made._state != "recording":
+    while log.lag(made.recorded) or made.state != "recording":
         made.step()
         clock.advance(0.01)
-        assert clock() < end, f"{made._state} {made.problem} {log.lag(made.recorded)}"
+        assert clock() < end, f"{made.state} {made.problem} {log.lag(made.recorded)}"
 
 
 def everything(archive: Archive) -> dict[tuple[int, int], bytes]:
@@ -340,7 +340,7 @@ made = t.Record(log, t.Table(t.instruments()), archive, t.Checkpoints(Path(sys.a
                 flush_s=0.1)
 while log.lag(made.recorded):
     made.step()
-    if made._state == "recording" and made.rows_recorded > 100:
+    if made.state == "recording" and made.rows_recorded > 100:
         print("up", flush=True)
 """
 
@@ -367,7 +367,7 @@ def test_a_recorder_process_killed(truth: Any, archive: Archive, tmp_path: Path)
 def test_a_quiet_partition_is_recorded_within_two_seconds(archive: Archive, tmp_path: Path) -> None:
     log, clock = Log([]), VirtualClock()
     made = recorder(log, archive, tmp_path, clock)
-    while made._state != "recording":
+    while made.state != "recording":
         made.step()
     log.messages = market(3, 1)
     begin = clock()
@@ -395,7 +395,7 @@ def test_what_waits_has_a_limit(
     monkeypatch.setattr(record, "BLOCK_ROWS", 200)
     log, clock = Log(market(4, 400)), VirtualClock()
     made = recorder(log, archive, tmp_path, clock)
-    while made._state != "recording":
+    while made.state != "recording":
         made.step()
     plain = archive._insert
 
@@ -407,7 +407,7 @@ def test_what_waits_has_a_limit(
         made.step()
         clock.advance(0.1)
     polls = log.polls
-    assert made._pending_rows + made._waiting_rows() < 500 + log.batch * 30
+    assert made.pending_rows + made._waiting_rows() < 500 + log.batch * 30
     monkeypatch.setattr(archive, "_insert", plain)
     run(made, log)
     assert log.polls > polls
@@ -448,7 +448,7 @@ def test_what_was_refused_once_stays_refused(archive: Archive, tmp_path: Path) -
     made = recorder(log, archive, tmp_path, clock, rows=Table(instruments()))
     first = recorder(log, archive, tmp_path / "other", clock, rows=Table(instruments(3)))
     for one in (made, first):
-        while one._state != "recording":
+        while one.state != "recording":
             one.step()
     volume = made.engine.tables["instruments"][:3]
     np.testing.assert_array_equal(volume, first.engine.tables["instruments"])
@@ -472,7 +472,7 @@ def test_another_log_is_told_apart(archive: Archive, tmp_path: Path) -> None:
 def test_closing_records_what_waits(archive: Archive, tmp_path: Path) -> None:
     log, clock = Log(market(7, 50), batch=50), VirtualClock()
     made = recorder(log, archive, tmp_path, clock)
-    while not made.positions or made._state != "recording":
+    while not made.positions or made.state != "recording":
         made.step()
     made.close()
     assert log.lag(archive.highest_offsets()) == 0

@@ -162,8 +162,8 @@ class FakeSession:
         self.push()
 
     def handlers(self) -> list[Any]:
-        session = self.document.session_context.session
-        return [c._socket for c in session._subscribed_connections] if session else []
+        context = self.document.session_context
+        return [c._socket for c in context.session._subscribed_connections] if context else []
 
     def order(self, view: dict[str, Any]) -> np.ndarray:
         if view["order"] is None:
@@ -221,6 +221,7 @@ class FakeSession:
             return
         if self.handler.ws_connection is None:
             self.ready = False
+            self.server.sessions.discard(self)
             return
         if not self.handler.write_lock._block._value:  # Bokeh is writing.
             self.server.loop.call_later(0.002, self.push)
@@ -465,7 +466,7 @@ def hear_acks(fake: Fake) -> None:
             magic, samples, sequence, worst = struct.unpack("<IIdd", message)
             assert magic == 0x31414754
             for session in list(fake.sessions):
-                if self in session.handlers():
+                if self is session.handler:
                     session.ack(samples, sequence, worst)
             return
         await bokeh_on_message(self, message)
