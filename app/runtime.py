@@ -52,7 +52,7 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
     return Runtime.hub
 
 
-def attach(spec: dict[str, Any], document: Any, **_unused: Any) -> Session:
+def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Session:
     """The session of a page that is being made, possibly in another thread than the loop's."""
     loop = _loop_of(document)
     hub = Runtime.hub or start_hub(settings_room.load(), loop)

@@ -153,36 +153,38 @@ def settled(archive: Archive) -> None:
 def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, float | int | bool]:
     """Record a tape and read it back; the figures. `paced`: as it would arrive, block by block."""
     log = tape(rate, seconds, universe(5_000, SHARDS), seed)
-    with tempfile.TemporaryDirectory(prefix="tickglass-") as folder:
-        with server(Path(folder, "clickhouse")) as (address, process):
-            archive = Archive(address)
-            record = Record(
-                log,
-                Rows(universe(5_000, SHARDS)),
-                archive,
-                Checkpoints(Path(folder, "checkpoints")),
-                flush_s=1e9,
-                wait=lambda _seconds: None,
-            )
-            record.engine.step(np.zeros(0, EVENT), None)  # Compiled before the clock runs.
-            while record.state != "recording":
-                record.step()
-            own, other = time.process_time(), cpu_s(process)
-            begin = time.perf_counter()
-            _run(record, log, round(1.5 * rate) if paced else 0)
-            wall_s = time.perf_counter() - begin
-            own_s = time.process_time() - own
-            settled(archive)
-            other_s = cpu_s(process) - other
-            rows, size = archive.size()
-            verified = all(
-                chain.verify(archive.blocks(*place), lambda s: archive.read_block(*s[:4])) is None
-                for place in log.assigned
-            )
-            counts = archive.count()
-            whole = all(c.holes == c.doubles == c.torn == 0 for c in counts)
-            ends = {(c.topic, c.partition): c.last for c in counts}
-            archive.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="tickglass-") as folder,
+        server(Path(folder, "clickhouse")) as (address, process),
+    ):
+        archive = Archive(address)
+        record = Record(
+            log,
+            Rows(universe(5_000, SHARDS)),
+            archive,
+            Checkpoints(Path(folder, "checkpoints")),
+            flush_s=1e9,
+            wait=lambda _seconds: None,
+        )
+        record.engine.step(np.zeros(0, EVENT), None)  # Compiled before the clock runs.
+        while record.state != "recording":
+            record.step()
+        own, other = time.process_time(), cpu_s(process)
+        begin = time.perf_counter()
+        _run(record, log, round(1.5 * rate) if paced else 0)
+        wall_s = time.perf_counter() - begin
+        own_s = time.process_time() - own
+        settled(archive)
+        other_s = cpu_s(process) - other
+        rows, size = archive.size()
+        verified = all(
+            chain.verify(archive.blocks(*place), lambda s: archive.read_block(*s[:4])) is None
+            for place in log.assigned
+        )
+        counts = archive.count()
+        whole = all(c.holes == c.doubles == c.torn == 0 for c in counts)
+        ends = {(c.topic, c.partition): c.last for c in counts}
+        archive.close()
     return {
         "rows_per_s": round(rows / wall_s),
         "rows_per_cpu_s": round(rows / (own_s + other_s)),

@@ -26,6 +26,7 @@ INSTALL = {  # component -> (what must be on the PATH, what to install)
     "nginx": (("nginx",), "nginx"),
     "chromium": (("chromium",), "chromium"),
 }
+KAFKA_PARTITIONS = 3  # Not the product's default, so that a test can tell who made a topic.
 SBIN = "/usr/sbin"  # Debian's nginx lives here, off many a PATH.
 
 
@@ -90,7 +91,7 @@ def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 def kafka(settings: Settings) -> Iterator[str]:
-    """Address of a Kafka stand-in of the test's own: all topics, empty, 4 partitions."""
+    """Address of a Kafka stand-in of the test's own: all topics, empty."""
     with standins.started(settings, "kafka") as address:
         yield address
 
@@ -124,24 +125,31 @@ def real_redis(require: Callable[[str], str]) -> Iterator[str]:
 def real_kafka(
     require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Address of a real Apache Kafka, one for the run, 4 partitions a topic."""
+    """Address of a real Apache Kafka, one for the run, KAFKA_PARTITIONS a topic when just used."""
     require("kafka")
     folder = tmp_path_factory.mktemp("kafka")
-    port = standins.free_port()
-    process = subprocess.Popen(
-        [ROOT / "deploy/kafka/start", "--port", str(port), "--data", folder],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        ready = process.stdout.readline().split()
-        assert ready[:1] == ["ready"], f"Kafka did not start; its logs are in {folder}"
-        yield ready[1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
+    command = [ROOT / "deploy/kafka/start", "--partitions", str(KAFKA_PARTITIONS)]
+    port = str(free_ports(2))  # The broker's and, one above, the controller's.
+    with subprocess.Popen(
+        [*command, "--port", port, "--data", folder], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            ready = process.stdout.readline().split()
+            logs = folder.glob("node-*/*.out")
+            assert ready[:1] == ["ready"], "\n".join(log.read_text()[-1000:] for log in logs)
+            yield ready[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` free ports in a row."""
+    while True:
+        first = standins.free_port()
+        if not any(probe.port(first + number) for number in range(count)):
+            return first
 
 
 @pytest.fixture(scope="session")

@@ -246,12 +246,12 @@ class GlassChart extends Chart {
 
   draw(c, w, h) {
     const all = this.latency.histogram(), right = w - 12, foot = h - 18, top = 22, [p50, p99, p999] = this.latency.quantiles([0.5, 0.99, 0.999]);
+    if (p50 !== p50) return this.say(c, "No stamped row painted in the last 5 s", w, h);
     const most = Math.max(60, Math.min(500, Math.ceil((p999 * 1.15) / 20) * 20)), per = most <= 120 ? 4 : 8, bins = [];
     for (let i = 0; i < BINS; i++) { const k = Math.min(Math.ceil(most / (per * BIN_MS)) - 1, Math.floor(i / per)); bins[k] = (bins[k] || 0) + all[i]; }
     const peak = Math.max(...bins.map((b) => b || 0)), X = (ms) => 8 + (ms / most) * (right - 8), bw = Math.max(2, ((right - 8) * per * BIN_MS) / most - 1);
     box(c, 0, foot, w, 1, T.line);
     for (let ms = 0; ms <= most; ms += most > 200 ? 50 : most > 100 ? 20 : 10) label(c, SMALL, String(ms), X(ms), h - 5, T.text3, ms ? "center" : "left");
-    if (!peak) return this.say(c, "No stamped row painted yet", w, foot);
     bins.forEach((n, k) => { if (n) { const bar = Math.max(1, Math.round((n / peak) * (foot - top))); box(c, X(k * per * BIN_MS), foot - bar, bw, bar, k * per * BIN_MS >= 50 ? T.warn : T.edge); } });
     line(c, [[Math.round(X(50)) + 0.5, top - 4], [Math.round(X(50)) + 0.5, foot]], T.text3, 1, [2, 2]);
     for (const [ms, name, color] of [[p50, "p50 ", T.text2], [p99, "p99 ", T.text]]) {

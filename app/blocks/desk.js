@@ -1,7 +1,7 @@
 // Law: the page. Mounts the panels of the spec, turns pushes into one drawing an animation frame,
 // acknowledges what was painted, and keeps everything when the connection comes back.
 
-const SECOND = 1000, NARROW_PX = 1500;
+const SECOND = 1000, NARROW_PX = 1500, GIVEN_UP_MS = 40_000;
 
 class Desk {
   constructor(spec) {
@@ -262,6 +262,7 @@ class Desk {
     this.panelStates();
     this.quarter = ((this.quarter || 0) + 1) % 4;
     if (this.quarter) return;
+    this.reload();
     this.rate = { ...this.count, paint_ms: this.count.paint_ms / (this.count.paints || 1) };
     this.count = { pushes: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
     this.strip.healthUpdate();
@@ -292,6 +293,12 @@ class Desk {
     this.health.lostAt ||= performance.now();
     this.root.classList.add("frozen");
     this.tick();
+  }
+
+  // Bokeh tries again for about half a minute; after that the page is loaded anew when it can be.
+  reload() {
+    if (!this.health.lostAt || performance.now() - this.health.lostAt < GIVEN_UP_MS) return;
+    fetch(location.href, { cache: "no-store" }).then((answer) => answer.ok && location.reload(), () => {});
   }
 
   found() {

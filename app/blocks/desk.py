@@ -39,7 +39,7 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
 
 
 @cache
-def component() -> type[pn.custom.JSComponent]:
+def component() -> type[Any]:
     """The class of the one component; made on first use because it reads the page's program."""
 
     class TickglassDesk(pn.custom.JSComponent):

@@ -1,6 +1,5 @@
 // Law: the one painter of every table. A sheet lays out columns, asks for its rows, and draws only
-// the cells whose description changed since they were drawn. Measured at 40 x 15 cells that all
-// change, without a GPU: a plain canvas and a `willReadFrequently` one; see bench/glass.
+// the cells whose description changed since they were drawn.
 
 const ROW = 20, HEAD = 20, PAD = 8, SCROLL = 8;
 

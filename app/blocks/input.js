@@ -41,7 +41,7 @@ class BlotterInput {
     const column = b.columns.findIndex((k) => x >= k.x && x < k.x + k.w);
     if (y < HEAD) return column >= 0 && this.sort(b.columns[column]);
     const line = Math.floor((y - HEAD) / ROW);
-    if (line >= b.lines || b.slotAt(line) < 0) return;
+    if (line >= b.lines || b.top + line >= b.count()) return;
     b.cursor = b.top + line;
     if (column >= 0) b.focusColumn = column;
     this.select();

@@ -40,17 +40,16 @@ function cut(font, s, room) {
   return s + "\u2026";
 }
 
-// Software canvas where asked (`?canvas=software`); measured: see the note in grid.js.
-const SOFTWARE = new URLSearchParams(location.search).get("canvas") === "software";
-
 // A canvas that fills `el` with whole pixels; a fractional bitmap would be blurred by the browser.
+// `willReadFrequently` (a canvas in main memory) was tried: 40 x 11 cells all changing cost 6.4 ms of
+// the main thread an update plain and 6.3 so at 20/s, 3.6 and 4.0 at 60/s, so it is left out.
 class Surface {
   constructor(el) {
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
     el.append(this.canvas);
     this.el = el;
-    this.c = this.canvas.getContext("2d", { alpha: false, willReadFrequently: SOFTWARE });
+    this.c = this.canvas.getContext("2d", { alpha: false });
     this.w = this.h = 0;
   }
 

@@ -30,14 +30,14 @@ def test_the_mock_cluster_has_the_topics_and_partitions_asked_for():
     assert probe.kafka(address) != ""
 
 
-def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(kafka):
+def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(settings, kafka):
     producer = Producer({"bootstrap.servers": kafka})
     topics = producer.list_topics(timeout=5).topics
     assert set(topics) == {*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC}
-    assert {len(topic.partitions) for topic in topics.values()} == {4}
+    assert {len(topic.partitions) for topic in topics.values()} == {settings.partitions}
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
     for topic in topics:
-        place = TopicPartition(topic, 3)
+        place = TopicPartition(topic, settings.partitions - 1)
         assert consumer.get_watermark_offsets(place, timeout=5) == (0, 0)
     consumer.close()
 
@@ -45,9 +45,9 @@ def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(kafka):
 def test_a_value_goes_in_by_one_process_and_comes_out_in_another(kafka):
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
     value, headers = os.urandom(100_000), [("reason", b"version")]
-    producer.produce("quarantine", value, b"key", 2, headers=headers)
+    producer.produce("quarantine", value, b"key", 0, headers=headers)
     assert producer.flush(5) == 0
-    consumer = drained(kafka, "quarantine", 2)
+    consumer = drained(kafka, "quarantine", 0)
     message = consumer.poll(5)
     consumer.close()
     assert message is not None
@@ -124,17 +124,18 @@ def test_a_stand_in_ends_with_its_context(settings):
 
 
 @pytest.mark.requires("kafka")
-def test_topics_are_made_on_a_real_cluster_once(real_kafka):
-    standins.make_topics(real_kafka, 4)
-    standins.make_topics(real_kafka, 4)
+def test_topics_are_made_on_a_real_cluster_once(settings, real_kafka):
+    standins.make_topics(real_kafka, settings.partitions)
+    standins.make_topics(real_kafka, settings.partitions)
     topics = Producer({"bootstrap.servers": real_kafka}).list_topics(timeout=5).topics
-    assert {len(topics[name].partitions) for name in (*TOPICS, REFERENCE_TOPIC)} == {4}
-    with pytest.raises(standins.StandinError, match="has 4 partitions, not 6"):
+    counts = {len(topics[name].partitions) for name in (*TOPICS, REFERENCE_TOPIC)}
+    assert counts == {settings.partitions}
+    with pytest.raises(standins.StandinError, match=r"has \d+ partitions, not 6\. Give --part"):
         standins.make_topics(real_kafka, 6)
 
 
-def test_a_cluster_that_does_not_make_topics_is_a_sentence(kafka, monkeypatch):
-    standins.make_topics(kafka, 4)  # All there: nothing is asked of it.
+def test_a_cluster_that_does_not_make_topics_is_a_sentence(settings, kafka, monkeypatch):
+    standins.make_topics(kafka, settings.partitions)  # All there: nothing is asked of it.
     monkeypatch.setattr(standins, "CONNECT_SECONDS", 1.0)
     said = pytest.raises(standins.StandinError, match=r"no answer.*md\.equity.* by hand")
     with standins.mock_cluster({}) as address, said:  # The mock knows no such request.

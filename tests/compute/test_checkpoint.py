@@ -53,7 +53,7 @@ def test_a_torn_file_is_passed_over(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(at(10))
     checkpoints.save(at(20))
-    newest = sorted(tmp_path.glob("*.checkpoint"))[-1]
+    newest = max(tmp_path.glob("*.checkpoint"))
     newest.write_bytes(newest.read_bytes()[:-1])
     assert checkpoints.newest({PLACE: 99}) == at(10)
 

@@ -74,8 +74,8 @@ def test_columns_hold_the_same_rows(sizes: list[int], long: bool) -> None:
 
 def columns_of(body: bytes) -> dict[str, bytes]:
     """A reader of ClickHouse's Native, from its documentation, for fixed-width types."""
-    widths = dict(zip(dict(row.columns(row.RECORD)), map(lambda n: row.RECORD[n].itemsize,
-                  row.RECORD.names or ()), strict=True))  # fmt: skip
+    kinds = dict(row.columns(row.RECORD))
+    widths = {name: row.RECORD[name].itemsize for name in kinds}
     at = 0
 
     def number() -> int:
@@ -99,7 +99,7 @@ def columns_of(body: bytes) -> dict[str, bytes]:
     width, count = number(), number()
     for _ in range(width):
         name, kind = text(), text()
-        assert kind == dict(row.columns(row.RECORD))[name]
+        assert kind == kinds[name]
         found[name] = body[at : at + count * widths[name]]
         at += count * widths[name]
     assert at == len(body)

@@ -19,10 +19,10 @@ def test_a_frame_goes_through_a_real_broker(real_kafka):
     events["kind"], events["instrument"] = Kind.QUOTE, [7, 8, 9]
     value = encode(events, source=1, first_sequence=0, ts_send=1)
     publisher = Publisher(real_kafka)
-    publisher.publish("test.walk", 3, value, b"key")
+    publisher.publish("test.walk", 2, value, b"key")
     assert publisher.flush(20) == 0
     consumer = Consumer({"bootstrap.servers": real_kafka, "group.id": "test"})
-    consumer.assign([TopicPartition("test.walk", 3, 0)])
+    consumer.assign([TopicPartition("test.walk", 2, 0)])
     message = consumer.poll(20)
     consumer.close()
     assert message is not None
@@ -37,7 +37,7 @@ def test_topics_get_the_partitions_that_were_asked_for(real_kafka):
     producer.produce("test.partitions", b"x")
     assert producer.flush(20) == 0
     topics = producer.list_topics(timeout=10).topics
-    assert len(topics["test.partitions"].partitions) == 4
+    assert len(topics["test.partitions"].partitions) == 3
 
 
 @pytest.mark.parametrize(

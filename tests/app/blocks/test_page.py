@@ -164,6 +164,17 @@ def test_scroll_asks_for_rows_and_keys_move(open_page, still) -> None:
     assert still.ask(heard=1)[-1] == {"type": "select", "row": 1}
 
 
+def test_a_click_on_a_line_that_is_on_its_way_selects_it(open_page, still) -> None:
+    page = open_page(still)
+    page.mouse.move(700, 400)
+    page.mouse.wheel(0, 20 * 500)
+    page.wait_for_function("() => tickglass.top() === 500")
+    page.mouse.click(700, 300)
+    page.wait_for_function("() => tickglass.selected() > 500")
+    selected = page.evaluate("() => tickglass.selected()")
+    assert {"type": "select", "row": selected} in page.evaluate("() => tickglass.sent")
+
+
 def test_a_click_on_a_head_sorts(open_page, still) -> None:
     page = open_page(still)
     cell = page.evaluate(CELL, [0, "volume"])
