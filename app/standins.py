@@ -126,7 +126,8 @@ def make_topics(brokers: str, partitions: int) -> None:
     Topics that are there stay as they are, if they have as many partitions.
     """
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
 
     from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
 

@@ -3,6 +3,7 @@
 
 const COLORS = ["text", "text2", "text3", "up", "down", "zero", "warn", "crit", "ok", "vwap"];
 const TEXT = 0, TEXT2 = 1, TEXT3 = 2, UP = 3, DOWN = 4, ZERO = 5, WARN = 6;
+const isNought = (text) => +text === 0; // As it is written; signs and commas are never nought.
 const hueIndex = (v) => (v > 0 ? UP : v < 0 ? DOWN : ZERO);
 
 // Marks: the second sign of a state, beside its colour.
@@ -53,21 +54,21 @@ const FORMATS = {
   },
   percent(cell, row, v, column, kept) {
     cell.text = kept ?? (column.signed ? signed(v, 2) : num(v, 1));
-    cell.color = column.signed ? hueIndex(v) : TEXT2;
-    if (column.signed && v === v && !row.stale && v !== 0) cell.marks |= v > 0 ? M_RISE : M_FALL;
+    cell.color = !column.signed ? TEXT2 : isNought(cell.text) ? ZERO : hueIndex(v);
+    if (column.signed && v === v && !row.stale && !isNought(cell.text)) cell.marks |= v > 0 ? M_RISE : M_FALL;
   },
   basis_points(cell, row, v, column, kept) {
     cell.text = kept ?? signed(v, 1);
-    cell.color = hueIndex(v);
+    cell.color = isNought(cell.text) ? ZERO : hueIndex(v);
   },
   money_k(cell, row, v, column, kept) {
     cell.text = kept ?? signed(v / 1e3, 0);
-    cell.color = v === 0 ? TEXT3 : hueIndex(v); // A line without a position is quiet.
+    cell.color = isNought(cell.text) ? TEXT3 : hueIndex(v); // A line without a position is quiet.
   },
   money_m(cell, row, v, column, kept) {
     cell.text = kept ?? (column.signed ? signed(v / 1e6, 1) : num(v / 1e6, 1));
     if (column.name === "net") cell.color = hueIndex(v);
-    else if (v === 0) cell.color = TEXT3;
+    else if (isNought(cell.text)) cell.color = TEXT3;
     else if (column.quiet) cell.color = TEXT2;
   },
   count(cell, row, v, column, kept) {

@@ -92,7 +92,7 @@ class Desk:
             "panels": panels,
         }
 
-    def view(self) -> pn.viewable.Viewable:
+    def view(self) -> Any:
         """The component for the current document, joined to its session."""
         spec = self.spec()
         made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)

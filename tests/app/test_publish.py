@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from app import publish
+from app import process, publish
 from app.publish import Order, PublishError, Readers, Recording
 from compute.bus import Bus
 from ingest import clock
@@ -72,10 +72,7 @@ def test_a_recording_goes_to_kafka_whole_and_then_the_loop_is_done(settings, kaf
     settings = settings.model_copy(update={"kafka": kafka})
     file = capture(tmp_path, rows=50)
     loop = publish.publication(settings, Order((file,), rate=1e6))
-    with pytest.raises(StopIteration):
-        for _ in range(10_000):
-            loop.step()
-    loop.close()
+    assert process.run(lambda: loop, process.Stop(), 0) == 0
     source = Source(kafka, "test")
     source.seek({})
     values, deadline = [], time.monotonic() + 5
