@@ -24,6 +24,9 @@ from app.settings import ROOT, Settings
 
 LOOPBACK = "127.0.0.1"
 MOCK_BYTES_MAX = 5 << 20  # What the mock cluster keeps of a partition; the oldest goes first.
+# The mock serves requests of ours before it clears the signal that announced them: one that comes
+# in between waits for its next round, a second later. So let it come to rest before the next.
+MOCK_REST_SECONDS = 0.002
 REDIS_BYTES_MAX = 1 << 30  # Six times 512 deltas of 300 kB (compute/bus.py) and a few images.
 START_SECONDS = 30.0  # chDB opens a big record in a few seconds; more is a fault.
 START_POLL_SECONDS = 0.02
@@ -66,6 +69,7 @@ def mock_cluster(topics: dict[str, int], brokers: int = 1) -> Iterator[str]:
         raise StandinError(f"the Kafka stand-in cannot open {brokers} ports on {LOOPBACK}")
     try:
         for topic, partitions in topics.items():
+            time.sleep(MOCK_REST_SECONDS)
             kafka.rd_kafka_mock_topic_create(cluster, topic.encode(), partitions, brokers)
         # Consumers in a group start at once; the mock would let the first one wait 3 s.
         kafka.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)

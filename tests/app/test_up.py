@@ -57,6 +57,8 @@ def roles(process):
             words = child.cmdline()
         except psutil.Error:
             continue
+        if not words:  # It has just ended.
+            continue
         if "valkey-server" in words[0] or "redis-server" in words[0]:
             found["redis"] = child
         elif words[1:3] == ["-m", "app"]:

@@ -190,7 +190,10 @@ def test_search_filters_and_an_empty_result_has_its_way_back(open_page, still) -
     page = open_page(still)
     page.keyboard.press("/")
     page.keyboard.type("AAP")
-    page.wait_for_function("() => tickglass.rows().length < 40")
+    page.wait_for_function(
+        "() => tickglass.rows().slice(0, 30)"
+        ".every(row => tickglass.cell(row, 'symbol').text.includes('AAP'))"
+    )
     said = [m for m in still.ask(heard=1) if m["type"] == "filter"]
     assert said == [{"type": "filter", "feed": 0, "classes": [], "text": "AAP"}]
     page.keyboard.type("QQQQ")
