@@ -1,0 +1,107 @@
+"""Rule: exponential, logarithm and the normal tail, as formulas without a branch.
+
+Every function is straight-line arithmetic, inlined, so that a loop over plain arrays becomes
+vector instructions. Only operations that IEEE 754 rounds correctly (+ - * / and moves of bits)
+and no contraction or reordering: the same bits on every CPU, and in plain Python. Each is within
+a few units in the last place where its docstring says; NaN in gives NaN out.
+
+Sources: argument reduction by powers of two as in W. J. Cody and W. Waite, "Software Manual for
+the Elementary Functions" (1980); log by the series of 2 artanh. The coefficients of the Mills
+ratio are our own: the rational function of h that equals it at 22 Chebyshev points of
+t = 1 / (1 + h / 4), solved in 60 digits; it is off by 2.2e-17 at most.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+LN2_HIGH = 6.93147180369123816490e-01  # 32 bits: its product with an exponent is exact.
+LN2_LOW = 1.90821492927058770002e-10
+LOG2_E = 1.4426950408889634
+SHIFT = 6755399441055744.0  # 1.5 * 2**52: adding it leaves the nearest integer in the low bits.
+EXPONENT_BIAS = 1023
+HALF_ROOT_BITS = 0x3FE6A09E667F3BCD  # The bits of sqrt(1/2).
+EXP_MIN, EXP_MAX = -708.0, 709.0  # Beyond: 0 and infinity.
+TAIL_MAX = 1e20  # exp(-h**2 / 2) is long 0 there, and h**11 still finite.
+DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)  # The normal density at 0.
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def exp(x):
+    """e**x within 1 ulp of results >= 3.3e-308; smaller ones are 0, beyond 709 infinity."""
+    y = EXP_MIN if x < EXP_MIN else x
+    y = EXP_MAX if y > EXP_MAX else y
+    shifted = np.float64(y * LOG2_E + SHIFT)
+    n = shifted - SHIFT
+    f = (y - n * LN2_HIGH) - n * LN2_LOW
+    p = 1.0 / 6227020800.0  # Taylor to 13: the next term is below 4e-18 for |f| <= ln(2) / 2.
+    p = p * f + 1.0 / 479001600.0
+    p = p * f + 1.0 / 39916800.0
+    p = p * f + 1.0 / 3628800.0
+    p = p * f + 1.0 / 362880.0
+    p = p * f + 1.0 / 40320.0
+    p = p * f + 1.0 / 5040.0
+    p = p * f + 1.0 / 720.0
+    p = p * f + 1.0 / 120.0
+    p = p * f + 1.0 / 24.0
+    p = p * f + 1.0 / 6.0
+    p = p * f + 0.5
+    p = p * f + 1.0
+    p = p * f + 1.0
+    power = p * np.int64((shifted.view(np.int64) + EXPONENT_BIAS) << 52).view(np.float64)
+    power = 0.0 if x < EXP_MIN else power
+    return np.inf if x > EXP_MAX else power
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def log_ratio(a, b):
+    """ln(a / b) within 2 ulp, also where a is next to b; a, b and a / b positive and normal."""
+    bits = np.float64(a / b).view(np.int64)
+    exponent = (bits - HALF_ROOT_BITS) >> 52
+    m = np.int64(bits - (exponent << 52)).view(np.float64)
+    # Between sqrt(1/2) and sqrt(2) the difference of a and b itself is exact; that of m is not.
+    near = exponent == 0
+    f = (a - b if near else m - 1.0) / (a + b if near else m + 1.0)
+    z = f * f
+    p = 1.0 / 23.0  # 2 artanh(f); the next term is below 4e-19 of the sum.
+    p = p * z + 1.0 / 21.0
+    p = p * z + 1.0 / 19.0
+    p = p * z + 1.0 / 17.0
+    p = p * z + 1.0 / 15.0
+    p = p * z + 1.0 / 13.0
+    p = p * z + 1.0 / 11.0
+    p = p * z + 1.0 / 9.0
+    p = p * z + 1.0 / 7.0
+    p = p * z + 1.0 / 5.0
+    p = p * z + 1.0 / 3.0
+    n = np.float64(exponent)
+    return n * LN2_HIGH + (n * LN2_LOW + (2.0 * f + 2.0 * f * (z * p)))
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def mills(h):
+    """N(-h) / n(h) for h >= 0, N the normal distribution and n its density; within 5 ulp."""
+    h = TAIL_MAX if h > TAIL_MAX else h
+    p = h + 29.18712338281613  # All coefficients are positive: nothing cancels.
+    p = p * h + 422.47729594743475
+    p = p * h + 3930.323590091473
+    p = p * h + 25793.233161042903
+    p = p * h + 124144.7612225787
+    p = p * h + 442852.36404014286
+    p = p * h + 1156736.2462255775
+    p = p * h + 2124982.652489747
+    p = p * h + 2499061.9855821915
+    p = p * h + 1451444.4311114256
+    q = h + 29.187123382816143
+    q = q * h + 423.47729594742714
+    q = q * h + 3959.510713476024
+    q = q * h + 26213.710456788765
+    q = q * h + 128016.71057984451
+    q = q * h + 467810.6419772239
+    q = q * h + 1273312.2515818102
+    q = q * h + 2520398.854135845
+    q = q * h + 3444660.4458678523
+    q = q * h + 2917981.1981237344
+    q = q * h + 1158085.1024471046
+    return p / q
