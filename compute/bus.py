@@ -29,6 +29,12 @@ class BusError(RuntimeError):
     """Redis does not answer or refuses; the text says what, where and what to do."""
 
 
+def _shown(url: str) -> str:
+    """`url` without what is secret in it."""
+    scheme, _, rest = url.partition("//")
+    return f"{scheme}//{rest.rpartition('@')[2]}"
+
+
 def _key(kind: str, worker: int = 0) -> str:
     return f"{PREFIX}{kind}:{worker}"
 
@@ -52,7 +58,7 @@ class Bus:
             yield
         except redis.RedisError as error:
             raise BusError(
-                f"Redis at {self.url} does not answer ({error}). Check address and server."
+                f"Redis at {_shown(self.url)} does not answer ({error}). Check address and server."
             ) from None
 
     def ping(self) -> None:
@@ -164,7 +170,7 @@ class AsyncBus:
         try:
             return await awaitable
         except (redis.RedisError, OSError) as error:
-            raise BusError(f"Redis at {self.url} does not answer ({error}).") from None
+            raise BusError(f"Redis at {_shown(self.url)} does not answer ({error}).") from None
 
     async def close(self) -> None:
         """Leave."""

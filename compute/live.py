@@ -28,7 +28,9 @@ RETRY_SECONDS = 0.5  # Between attempts while Redis is away.
 
 
 class Frames(Protocol):
-    """What `live` needs of ingest.source.Source."""
+    """What `live` needs of ingest.source.Source; `log` names the Kafka log that offsets mean."""
+
+    log: str
 
     def poll(self, timeout_s: float) -> list[Message]:
         """All that has arrived."""
@@ -136,9 +138,10 @@ class Live:
         if saved:
             try:
                 checkpoint = unpack(saved)
-                self.engine.restore(checkpoint.state)
-                self.intake.sequences.restore(checkpoint.note["sequences"])
-                self.positions = checkpoint.positions
+                if checkpoint.note["log"] == self.frames.log:
+                    self.engine.restore(checkpoint.state)
+                    self.intake.sequences.restore(checkpoint.note["sequences"])
+                    self.positions = checkpoint.positions
             except (ValueError, KeyError):  # Another version's, or torn: begin anew from Kafka.
                 self.engine = Engine(self.reference)
                 self.intake = Intake(self.reference, self._refresh)
@@ -240,7 +243,7 @@ class Live:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
 
     def _checkpoint(self) -> bytes:
-        note = {"sequences": self.intake.sequences.state()}
+        note = {"log": self.frames.log, "sequences": self.intake.sequences.state()}
         return pack(Checkpoint(dict(self.positions), note, self.engine.checkpoint()))
 
     def _report(self, now: float) -> None:

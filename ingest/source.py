@@ -131,6 +131,7 @@ class Source:
         )
         counts = _partitions(self._consumer, TOPICS, brokers)
         every = [(TOPIC_INDEX[topic], part) for topic in TOPICS for part in range(counts[topic])]
+        self.log = str(self._consumer.list_topics(timeout=CONNECT_SECONDS).cluster_id)
         self.assigned = [place for k, place in enumerate(sorted(every)) if k % workers == worker]
         self.errors = 0
 
@@ -226,9 +227,10 @@ class ReferenceSource:
     def poll(self) -> list[Instrument]:
         """Rows that arrived since; does not wait."""
         rows: list[Instrument] = []
-        for message in self._consumer.consume(1000, 0):
-            if message.error() is None:
-                self._take(message.value() or b"", rows)
+        while messages := self._consumer.consume(1000, 0):
+            for message in messages:
+                if message.error() is None:
+                    self._take(message.value() or b"", rows)
         return rows
 
     def _take(self, value: bytes, rows: list[Instrument]) -> None:

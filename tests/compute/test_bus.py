@@ -58,6 +58,13 @@ def test_health_is_by_role(redis):
     assert bus.health() == {"live.0": {"now_ms": 1}, "web.5006": {"now_ms": 2}}
 
 
+def test_a_password_is_not_shown():
+    with pytest.raises(BusError) as error:
+        Bus("redis://user:hush@127.0.0.1:1/0").ping()
+    assert "hush" not in str(error.value)
+    assert "redis://127.0.0.1:1/0" in str(error.value)
+
+
 def test_an_address_that_does_not_answer_is_named():
     with pytest.raises(BusError, match=r"redis://127\.0\.0\.1:1/0 does not answer"):
         Bus("redis://127.0.0.1:1/0").ping()

@@ -24,7 +24,9 @@ def instruments() -> list[Instrument]:
 
 
 class Log:
-    """A partition: frames by offset, read from anywhere; also the reference topic."""
+    """A partition: frames by offset, read from anywhere."""
+
+    log = "this"
 
     def __init__(self, frames: list[bytes]) -> None:
         self.frames, self.at, self.limit = frames, 0, len(frames)
@@ -168,6 +170,18 @@ def test_a_torn_checkpoint_means_to_begin_anew():
     live = make(again, bus)
     assert again.at == 0
     assert live.positions == {}
+
+
+def test_a_checkpoint_of_another_log_is_left_alone():
+    bus = Memory()
+    first = make(Log(frames(30)), bus, cut_ms=0.0)
+    drain(first)
+    first._checkpoint_due = 0.0
+    first._cut(1e9)
+    other = Log(frames(30))
+    other.log = "another"
+    live = make(other, bus)
+    assert (other.at, live.positions) == (0, {})
 
 
 def test_redis_away_stops_nothing_and_its_return_brings_an_image(monkeypatch):
