@@ -371,13 +371,17 @@ class Hub:
         notes = [self.mirror.problem] if self.mirror.problem else []
         if record_age_s is not None and record_age_s > 5:
             notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
-        if record.get("note"):
-            notes.append(record["note"])
+        if record.get("problem"):
+            notes.append(f"recording waits: {record['problem']}")
+        feed_age_s = live.get("feed_age_s")
+        if feed_age_s is not None and live_age_s is not None:
+            feed_age_s += live_age_s  # The report itself is up to a second old.
         return {
             "now_ms": now_ms,
             "state": self.mirror.state,
             **{name: live.get(name) for name in ("events_per_s", "behind_s", "gaps", "repeats")},
-            **{name: live.get(name) for name in ("resets", "quarantined", "feed_age_s")},
+            **{name: live.get(name) for name in ("resets", "quarantined")},
+            "feed_age_s": feed_age_s,
             "live_age_s": live_age_s,
             "recorded_rows": record.get("recorded_rows"),
             "record_behind_s": record.get("behind_s"),

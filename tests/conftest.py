@@ -5,13 +5,15 @@ A test that needs a component asks for it by a fixture (`real_kafka`), by the ma
 line that says what to install; where TICKGLASS_REQUIRE names it, the same absence fails.
 """
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,20 @@ def free_ports(count: int) -> int:
         first = standins.free_port()
         if not any(probe.port(first + number) for number in range(count)):
             return first
+
+
+@pytest.fixture
+def in_loop() -> Callable[[Coroutine], object]:
+    """Runs a coroutine to its end in a loop of its own, 30 s at most.
+
+    In a thread, because Playwright's browser of the session keeps a loop running in this one.
+    """
+
+    def run(coroutine: Coroutine) -> object:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, asyncio.wait_for(coroutine, 30)).result()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ a few units in the last place where its docstring says; NaN in gives NaN out.
 Sources: argument reduction by powers of two as in W. J. Cody and W. Waite, "Software Manual for
 the Elementary Functions" (1980); log by the series of 2 artanh. The coefficients of the Mills
 ratio are our own: the rational function of h that equals it at 22 Chebyshev points of
-t = 1 / (1 + h / 4), solved in 60 digits; it is off by 2.2e-17 at most.
+t = 1 / (1 + h / 4), solved in 60 digits; it is off by 2.2e-17 at most. So is the loss: 23 points,
+4.4e-17.
 """
 
 import math
@@ -104,4 +105,33 @@ def mills(h):
     q = q * h + 3444660.4458678523
     q = q * h + 2917981.1981237344
     q = q * h + 1158085.1024471046
+    return p / q
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def loss(h):
+    """1 - h N(-h) / n(h) for h >= 0: the expected excess over h, by the density; within 5 ulp."""
+    h = TAIL_MAX if h > TAIL_MAX else h
+    p = h + 30.380268365406007
+    p = p * h + 464.7870792519526
+    p = p * h + 4626.670550124588
+    p = p * h + 32867.80140754009
+    p = p * h + 173272.39241898537
+    p = p * h + 685523.3747456537
+    p = p * h + 2013211.5897973368
+    p = p * h + 4222019.569251942
+    p = p * h + 5767644.709366971
+    p = p * h + 3973335.231050498
+    q = h + 30.38026836540604
+    q = q * h + 467.78707925193095
+    q = q * h + 4717.811355226214
+    q = q * h + 34256.16264460571
+    q = q * h + 186970.12251162712
+    q = q * h + 781380.05388009
+    q = q * h + 2506544.806055207
+    q = q * h + 6100487.616080279
+    q = q * h + 10949433.001350926
+    q = q * h + 13718655.377523122
+    q = q * h + 10747481.926736303
+    q = q * h + 3973335.231050498
     return p / q

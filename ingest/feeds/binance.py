@@ -31,7 +31,7 @@ from ingest.feeds.binance_lines import (
     TRADE,
     rows_of,
 )
-from ingest.feeds.feed import Feed, FeedError, Tally, events, weave
+from ingest.feeds.feed import Feed, FeedError, Tally, events, step, weave
 from ingest.feeds.lines import parse, whole_lines
 from ingest.instrument import AssetClass, Instrument
 
@@ -46,7 +46,7 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A capture of one market (spot, USD-M or COIN-M), which the messages themselves tell."""
     symbols: dict[str, list[bytes]] = {}
     coin = future = False
-    for text in whole_lines(_data(path, Tally()), str(path), Tally()):
+    for text in whole_lines(blocks.text(path, Tally()), str(path), Tally()):
         coin = coin or b'"ps":"' in text
         future = future or b'"pu":' in text
         new = {name.decode() for name in _SYMBOL.findall(text)} - symbols.keys()
@@ -65,12 +65,6 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     return Feed(list(rows.values()), _chunks(path, list(rows), faces, first_id, tally), tally)
 
 
-def _data(path: Path, tally: Tally) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return blocks.gzip(path, tally) if packed else blocks.plain(path)
-
-
 def _instrument(
     symbol: str, prices: list[bytes], market: tuple[AssetClass, str], number: int, path: Path
 ) -> Instrument:
@@ -79,14 +73,11 @@ def _instrument(
     if quote is None:
         what = f"the file does not say what the quote currency of {symbol} is worth in USD"
         raise FeedError(what, path, "give a capture of pairs in USD, USDT, USDC or FDUSD")
-    exact = np.gcd.reduce(parse(b"\n".join(prices) + b"\n", (9,))[0][:, 1], initial=PRICE_SCALE)
-    places = len(str(PRICE_SCALE // int(exact))) - 1
-    while PRICE_SCALE % 10**places or exact % 10 ** (9 - places):
-        places += 1
+    tick, places = step(parse(b"\n".join(prices) + b"\n", (9,))[0][:, 1])
     perpetual = kind == AssetClass.CRYPTO_PERPETUAL and "_" not in symbol
     return Instrument(
         *(number, symbol + (".P" if perpetual else ""), kind, venue),
-        *(quote[0].removesuffix("_PERP"), 1.0, 10.0**-places, places),
+        *(quote[0].removesuffix("_PERP"), 1.0, tick, places),
     )
 
 
@@ -94,7 +85,7 @@ def _chunks(
     path: Path, symbols: list[str], faces: np.ndarray, first_id: int, tally: Tally
 ) -> Iterator[np.ndarray]:
     line, clock_ms = 0, 0
-    for text in whole_lines(_data(path, tally), str(path), tally):
+    for text in whole_lines(blocks.text(path, tally), str(path), tally):
         rows, wrong = rows_of(text, symbols, line)
         for number, start, end, reason in wrong.tolist():
             tally.refuse(f"{path} line {number}", REASONS_MORE[reason], text[start:end])

@@ -51,6 +51,13 @@ def gzip(path: Path, tally: Tally) -> Iterator[bytes]:
     return _inflate(_pieces(path), zlib.MAX_WBITS | 16, str(path), tally)
 
 
+def text(path: Path, tally: Tally) -> Iterator[bytes]:
+    """Blocks of a file of text that may be packed by gzip."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip(path, tally) if packed else plain(path)
+
+
 def zstd(path: Path, tally: Tally) -> Iterator[bytes]:
     """Blocks of a Zstandard file, of one frame or many."""
     with path.open("rb") as file:

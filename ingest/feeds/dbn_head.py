@@ -9,20 +9,17 @@ behind a u32 count, symbols, partial, not found, and mappings of a symbol to num
 import re
 import struct
 from collections.abc import Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from ingest.feeds.feed import FeedError
-from ingest.instrument import AssetClass, Instrument
+from ingest.feeds.futures import MONTHS, TERMS, future
+from ingest.instrument import Instrument
 
 SCHEMA_MBO = 0
 _FIXED_BYTES = 108  # Magic, version, length and the 100 bytes.
 
-# Contract terms, which DBN does not carry: USD of a point, tick. CME rulebook chapters 358, 359.
-TERMS = {"ES": (50.0, 0.25), "MES": (5.0, 0.25), "NQ": (20.0, 0.25), "MNQ": (2.0, 0.25)}
-_MONTHS = "FGHJKMNQUVXZ"
-_SYMBOL = re.compile(rf"(?P<root>[A-Z0-9]+)(?P<month>[{_MONTHS}])(?P<year>\d)")
+_SYMBOL = re.compile(rf"(?P<root>[A-Z0-9]+)(?P<month>[{MONTHS}])(?P<year>\d)")
 
 
 class Head(NamedTuple):
@@ -57,15 +54,9 @@ def instrument(name: str, start: int, number: int, path: Path) -> Instrument:
     if parts is None or parts["root"] not in TERMS:
         known = f"known are contracts of {', '.join(TERMS)}"
         raise FeedError(f"the contract terms of {name} are not known", path, known)
-    multiplier, tick = TERMS[parts["root"]]
     # The year is told by its last digit: the first such year from the data's own on.
     year = start // 10_000 + (int(parts["year"]) - start // 10_000) % 10
-    first = date(year, _MONTHS.index(parts["month"]) + 1, 1)
-    third_friday = first + timedelta(days=(4 - first.weekday()) % 7 + 14)
-    return Instrument(
-        *(number, name, AssetClass.INDEX_FUTURE, "CME", "USD", multiplier, tick, 2),
-        expiry=third_friday.isoformat(),
-    )
+    return future(name, parts["root"], (year, MONTHS.index(parts["month"]) + 1), number)
 
 
 def _parse(data: bytes) -> Head:

@@ -8,15 +8,16 @@ whoever publishes the events names their source.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.event import EVENT, Kind
+from ingest.event import EVENT, PRICE_SCALE, Kind
 from ingest.instrument import Instrument
 
 REFUSED_MAX = 1_000  # Refusals kept, and
@@ -48,6 +49,7 @@ class Tally:
     refused: list[Refusal] = field(default_factory=list)  # The first REFUSED_MAX.
     refused_total: int = 0
     refused_bytes: int = 0
+    alarms: Counter[str] = field(default_factory=Counter)  # Read, but it contradicts the rest.
 
     def refuse(self, place: str, reason: str, data: bytes = b"") -> None:
         """Count a piece and keep it while there is room."""
@@ -72,6 +74,7 @@ class Feed:
         return self.tally.refused
 
 
+@lru_cache(64)
 def midnight_ns(date: str, zone: str) -> int:
     """Start of the day `date` (YYYYMMDD or ISO) in `zone`, ns since the epoch, UTC."""
     day = datetime.fromisoformat(date).replace(tzinfo=ZoneInfo(zone))
@@ -86,6 +89,14 @@ def events(kind: Kind, instrument: int, ts_event: np.ndarray, sequence: np.ndarr
     rows["ts_event"] = rows["ts_recv"] = ts_event
     rows["sequence"] = sequence
     return rows
+
+
+def step(prices: Iterable[int] | np.ndarray) -> tuple[float, int]:
+    """Tick and decimals of exact `prices`: the coarsest decimal place that holds them all."""
+    every = np.fromiter(prices, np.int64) if not isinstance(prices, np.ndarray) else prices
+    common = int(np.gcd.reduce(every, initial=PRICE_SCALE))
+    places = next(places for places in range(10) if common % 10 ** (9 - places) == 0)
+    return 10.0**-places, places
 
 
 def weave(first: np.ndarray, at_first: np.ndarray, then: np.ndarray, at: np.ndarray) -> np.ndarray:

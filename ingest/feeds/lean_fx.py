@@ -1,4 +1,4 @@
-"""Rule: lines of a Lean FX tick file (`ms,bid,ask`) -> quotes of one dealer.
+"""Rule: lines of a Lean FX or CFD tick file (`ms,bid,ask`) -> quotes of one dealer.
 
 The files carry no sizes, so sizes are 0. FX has no consolidated tape: an instrument is a pair at
 a venue, `EURUSD.FXCM`. FXCM's times are UTC-5 all year round, Oanda's are UTC.
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest.event import Kind
+from ingest.feeds.currency import usd_rate
 from ingest.feeds.feed import FeedError, Tally, events
 from ingest.instrument import AssetClass, Instrument, PriceFormat
 
@@ -28,17 +29,12 @@ def instrument(symbol: str, path: Path, line: bytes, number: int) -> tuple[Instr
         )
     base, quote = symbol[:3].upper(), symbol[3:].upper()
     decimals = 3 if quote == "JPY" or base in ("XAU", "XAG") else 5
-    if quote == "USD":
-        rate = 1.0
-    elif base == "USD":
-        rate = 1.0 / float(line.split(b",")[1])
-    else:
-        raise FeedError(
-            f"the file does not say what {quote or symbol} is worth in USD", path, "use a USD pair"
-        )
+    rate = 1.0 / float(line.split(b",")[1]) if base == "USD" else usd_rate(quote, path)
+    metal = base in ("XAU", "XAG")
+    kind = AssetClass.COMMODITY_FUTURE if metal else AssetClass.FX
     return Instrument(
-        *(number, f"{base}{quote}.{venue.upper()}", AssetClass.FX, venue.upper(), quote),
-        *(1.0, 10.0**-decimals, decimals, PriceFormat.PIPS),
+        *(number, f"{base}{quote}.{venue.upper()}", kind, venue.upper(), quote),
+        *(1.0, 10.0**-decimals, decimals, PriceFormat.DECIMAL if metal else PriceFormat.PIPS),
         usd_rate=rate,
     ), ZONES[venue]
 

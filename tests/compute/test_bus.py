@@ -7,7 +7,7 @@ import pytest
 from compute.bus import AsyncBus, Bus, BusError
 
 
-def test_what_is_published_is_read_in_order(redis):
+def test_what_is_published_is_read_in_order(redis, in_loop):
     bus = Bus(redis)
     bus.publish(0, 7, 1, b"one", image=b"image", checkpoint=b"state")
     bus.publish(0, 7, 2, b"two")
@@ -24,7 +24,7 @@ def test_what_is_published_is_read_in_order(redis):
         await reader.close()
         return found
 
-    assert asyncio.run(read()) == [(7, 2, b"two"), (9, 1, b"three")]
+    assert in_loop(read()) == [(7, 2, b"two"), (9, 1, b"three")]
     assert bus.checkpoint(0) == b"state"
     assert bus.last_epoch(0) == 9
 
@@ -38,7 +38,7 @@ def test_an_older_epoch_cannot_publish_any_more(redis):
     assert bus.last_epoch(0) == 9
 
 
-def test_a_waiting_reader_is_woken_at_once(redis):
+def test_a_waiting_reader_is_woken_at_once(redis, in_loop):
     async def read():
         reader, bus = AsyncBus(redis), Bus(redis)
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ def test_a_waiting_reader_is_woken_at_once(redis):
             break
         await reader.close()
 
-    asyncio.run(asyncio.wait_for(read(), 5))
+    in_loop(read())
 
 
 def test_health_is_by_role(redis):

@@ -240,7 +240,7 @@ def test_a_new_instrument_takes_effect_live():
     assert Reference.from_json(bus.reference).by_id[25].symbol == "NEW"
 
 
-def test_a_mirror_follows_live_through_redis(redis):
+def test_a_mirror_follows_live_through_redis(redis, in_loop):
     """Image, deltas, a late reader, a restart of live and an empty Redis: always the truth."""
     log = Log(frames(400))
     log.limit = 100
@@ -276,7 +276,7 @@ def test_a_mirror_follows_live_through_redis(redis):
         await asyncio.gather(task, return_exceptions=True)
         await mirror.bus.close()
 
-    asyncio.run(asyncio.wait_for(follow(), 30))
+    in_loop(follow())
 
 
 def test_engine_is_the_products_own():

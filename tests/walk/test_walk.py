@@ -182,4 +182,4 @@ def test_the_walk_on_stand_ins(tmp_path):
 
 @pytest.mark.requires("chromium", "kafka", "redis")
 def test_the_walk_on_real_kafka_and_redis(tmp_path, real_kafka, real_redis):
-    walk(tmp_path, "real", {"kafka": real_kafka, "redis": real_redis, "partitions": "4"})
+    walk(tmp_path, "real", {"kafka": real_kafka, "redis": real_redis})
