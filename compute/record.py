@@ -398,6 +398,7 @@ class Record:
                 "behind_frames": self.frames.lag(self.positions),
                 "waiting_rows": self.pending_rows + self._waiting_rows(),
                 "epoch": self._epoch,
+                "instruments": len(self.reference.by_id),
             }
         )
 

@@ -116,6 +116,7 @@ def walk(tmp_path: Path, name: str, addresses: dict[str, str]) -> None:
         run = product.run()
         publisher = Publisher(run["kafka"])
         publisher.publish(REFERENCE_TOPIC, 0, WALKER.to_json(), b"WALK")
+        known_to_both(run)
         events = [quote(0), trade(FIRST, 1), trade(SECOND, 2)]
         topic = AssetClass.EQUITY.topic
 
@@ -130,6 +131,18 @@ def walk(tmp_path: Path, name: str, addresses: dict[str, str]) -> None:
     finally:
         seconds = product.end()
     assert seconds < 3.5, f"up took {seconds:.1f} s to end"
+
+
+def known_to_both(run: dict) -> None:
+    """Reference rows and events travel by different topics; a row takes effect within a second."""
+
+    def found() -> bool:
+        bus = Bus(run["redis"])
+        roles = bus.health()
+        bus.close()
+        return all(roles[role].get("instruments") == NOBODY + 1 for role in ("live.0", "record.0"))
+
+    wait_for("the new instrument", found, TICK_SECONDS)
 
 
 def look(port: int, send_second, picture: Path) -> None:
