@@ -202,17 +202,13 @@ Port = Annotated[int, typer.Option(min=0, max=PORT_MAX, help="Port; 0: any free 
 
 
 @standin.command("kafka")
-def standin_kafka(
-    partitions: Partitions = None,
-    brokers: Annotated[int, typer.Option(min=1, max=9, help="Brokers of the cluster.")] = 1,
-    announce: Announce = None,
-) -> None:
-    """Kafka's stand-in: librdkafka's mock cluster, in memory, about 5 MB a partition."""
+def standin_kafka(partitions: Partitions = None, announce: Announce = None) -> None:
+    """Kafka's stand-in: one broker of Kafka's protocol, in memory, 48 MB a partition."""
     from app import standins
 
     settings = load(partitions=partitions)
     ready = _announcer(announce)
-    standins.serve_kafka(settings.partitions, ready, Stop().listen(), brokers)
+    standins.serve_kafka(settings.partitions, ready, Stop().listen())
 
 
 @standin.command("redis")

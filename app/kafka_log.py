@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from app.process import Stop
@@ -28,6 +28,8 @@ TOPICS_MAX, PARTITIONS_MAX = 1000, 1000
 REQUEST_BYTES_MAX = 32 << 20  # The biggest batch of the product's own producer is 2 MB.
 RECEIVE_BYTES = 1 << 18  # A dozen of frames: what a producer sends at once is read at once.
 UNSENT_BYTES_MAX = 64 << 20  # A client that asks for more before it has read this must wait.
+PIECES_MAX = 256  # Answers to requests that came together are sent together, so many pieces.
+CLOGGED_SECONDS = 0.005  # How soon we look again whether it has.
 GATHER_SECONDS = 0.001  # A waiting fetch is answered this long after the first new batch.
 STOP_POLL_SECONDS = 0.05
 
@@ -53,7 +55,7 @@ NODE = 1
 TOPIC = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 
 I16, I32, I64, BOOL = (struct.Struct(f">{code}") for code in "hiq?")
-II = struct.Struct(">ii")
+II, IQ = struct.Struct(">ii"), struct.Struct(">iq")
 HEAD = struct.Struct(">hhi")  # API, version, correlation.
 VERSION_RANGE = struct.Struct(">hhh")
 # A batch: base offset, length of what follows these 12 bytes, leader epoch, magic, checksum,
@@ -63,10 +65,11 @@ BATCH_TIME_AT, BATCH_HEAD_BYTES, BATCH_LENGTH_AT = 35, 61, 12
 PLACED = struct.Struct(">qi")  # Base offset and length, rewritten together; neither is summed.
 PRODUCE_HEAD = struct.Struct(">hi")  # Acks, patience.
 FETCH_HEAD = struct.Struct(">iiiib")  # Replica, patience in ms, bytes at least, at most, isolation.
+MAKE, MAKE_TAIL = struct.Struct(">ih"), struct.Struct(">i?")  # Partitions; patience, dry run.
 FETCH_PLACES = {4: struct.Struct(">iqi"), 5: struct.Struct(">iqqi"), 9: struct.Struct(">iiqqi")}
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """What came is no Kafka request."""
 
 
@@ -143,7 +146,7 @@ class Request:
         self.buffer, self.at, self.end, self.version = buffer, at, end, 0
 
     def take(self, form: struct.Struct) -> tuple:
-        """The next fields; Malformed where the request ends before them."""
+        """The next fields; MalformedError where the request ends before them."""
         return form.unpack_from(self.buffer, self.skip(form.size))
 
     def skip(self, length: int) -> int:
@@ -151,7 +154,7 @@ class Request:
         at = self.at
         self.at = at + length
         if length < 0 or self.at > self.end:
-            raise Malformed
+            raise MalformedError
         return at
 
     def text(self) -> bytes:
@@ -205,7 +208,7 @@ class Broker:
         self.connections: set[Connection] = set()
         self.port = 0
         self._producers = 0
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._look_again: asyncio.TimerHandle | None = None
         self._gathering = False
         self.apis: dict[int, Callable[[Request], Answer | None]] = {
@@ -229,18 +232,15 @@ class Broker:
     def _produce(self, request: Request) -> Answer | None:
         request.text()  # The transaction.
         acks, _ = request.take(PRODUCE_HEAD)
-        topics = []
-        for _ in request.each():
-            topic = request.text()
-            partitions = []
-            for _ in request.each():
-                partition, length = request.take(II)
-                at = request.skip(max(length, 0))
-                error, base, start = self._append(topic, partition, request.buffer, at, request.at)
-                end = I64.pack(start) if request.version >= 5 else b""
-                partitions.append(struct.pack(">ihqq", partition, error, base, -1) + end)
-            topics.append(_text(topic) + _array(partitions))
-        return [_array(topics), I32.pack(0)] if acks else None
+
+        def produce(topic: bytes, partition: int, length: int) -> bytes:
+            at = request.skip(max(length, 0))
+            error, base, start = self._append(topic, partition, request.buffer, at, request.at)
+            answer = struct.pack(">ihqq", partition, error, base, -1)
+            return answer + I64.pack(start) if request.version >= 5 else answer
+
+        answer = _by_partition(request, II, produce)
+        return [*answer, I32.pack(0)] if acks else None
 
     def _append(
         self, topic: bytes, partition: int, buffer: bytearray, at: int, end: int
@@ -261,20 +261,16 @@ class Broker:
         self._make_room(log)
         if self.waiting and not self._gathering:
             self._gathering = True
-            self._look_at(self._loop.time() + GATHER_SECONDS)
+            self._look_at(self.loop.time() + GATHER_SECONDS)
         return NONE, base, log.start
 
     def _make_room(self, log: Log) -> None:
         if log.kept_bytes > self.log_bytes_max:
             self.kept_bytes -= log.forget(self.log_bytes_max * KEPT_OF_FULL)
-        while self.kept_bytes > self.total_bytes_max:
-            biggest = max(
-                (log for logs in self.topics.values() for log in logs), key=lambda log: log.kept_bytes
-            )
-            dropped = biggest.forget(biggest.kept_bytes * KEPT_OF_FULL)
-            self.kept_bytes -= dropped
-            if not dropped:
-                return
+        if self.kept_bytes > self.total_bytes_max:
+            logs = (log for logs in self.topics.values() for log in logs)
+            biggest = max(logs, key=lambda log: log.kept_bytes)
+            self.kept_bytes -= biggest.forget(biggest.kept_bytes * KEPT_OF_FULL)
 
     # Fetch.
 
@@ -291,7 +287,7 @@ class Broker:
             topic = request.text()
             wanted = [request.take(form) for _ in request.each()]
             places.append((topic, [(place[0], place[offset], place[-1]) for place in wanted]))
-        deadline = self._loop.time() + wait_ms / 1000
+        deadline = self.loop.time() + wait_ms / 1000
         fetch = Fetch(version, correlation, deadline, bytes_min, bytes_max, places)
         # While a round of batches comes in, also those who ask in its midst wait for the rest.
         if wait_ms > 0 and (self._gathering or not self._enough(fetch)):
@@ -309,7 +305,7 @@ class Broker:
                 if log is None or not log.start <= offset <= log.end:
                     return True
                 found += log.bytes_from(offset)
-        return found >= fetch.bytes_min
+        return found >= min(fetch.bytes_min, fetch.bytes_max)
 
     def fetched(self, fetch: Fetch) -> Answer:
         """The answer to a fetch: what there is now."""
@@ -328,11 +324,10 @@ class Broker:
                     if start <= offset < end and left > 0:
                         batches, size = log.read(offset, min(bytes_max, left))
                         left -= size
-                if fetch.version >= 5:
-                    head = struct.pack(">ihqqqii", partition, error, end, end, start, 0, size)
-                else:
-                    head = struct.pack(">ihqqii", partition, error, end, end, 0, size)
-                answer.append(head)
+                # End, and the end of what is not in a transaction; transactions given up: none.
+                begin = (start,) if fetch.version >= 5 else ()
+                form = ">ihqqqii" if begin else ">ihqqii"
+                answer.append(struct.pack(form, partition, error, end, end, *begin, 0, size))
                 answer += batches
         return answer
 
@@ -342,11 +337,11 @@ class Broker:
             if self._look_again.when() <= when:
                 return
             self._look_again.cancel()
-        self._look_again = self._loop.call_at(when, self._look)
+        self._look_again = self.loop.call_at(when, self._look)
 
     def _look(self) -> None:
         self._look_again, self._gathering = None, False
-        now = self._loop.time()
+        now = self.loop.time()
         for client, fetch in list(self.waiting.items()):
             if fetch.deadline <= now or self._enough(fetch):
                 client.end_wait()
@@ -359,7 +354,7 @@ class Broker:
         (count,) = request.take(I32)
         names = [request.text() for _ in range(count)] if count >= 0 else list(self.topics)
         (may_make,) = request.take(BOOL)
-        host = struct.pack(">i", NODE) + _text(LOOPBACK.encode()) + struct.pack(">ih", self.port, -1)
+        host = I32.pack(NODE) + _text(LOOPBACK.encode()) + struct.pack(">ih", self.port, -1)
         topics = []
         for name in names:
             error = NONE if name in self.topics else UNKNOWN_TOPIC
@@ -388,7 +383,7 @@ class Broker:
     def _create_topics(self, request: Request) -> Answer:
         wanted = []
         for _ in request.each():
-            topic, (partitions, _) = request.text(), request.take(struct.Struct(">ih"))
+            topic, (partitions, _) = request.text(), request.take(MAKE)
             for _ in request.each():  # Who holds which partition: there is one node.
                 request.take(I32)
                 for _ in request.each():
@@ -396,7 +391,7 @@ class Broker:
             for _ in request.each():  # Settings, of which we have none.
                 request.text(), request.text()
             wanted.append((topic, partitions))
-        _, only_ask = request.take(struct.Struct(">i?"))
+        _, only_ask = request.take(MAKE_TAIL)
         made = [
             _text(topic) + struct.pack(">hh", self._make(topic, count, really=not only_ask), -1)
             for topic, count in wanted
@@ -405,19 +400,15 @@ class Broker:
 
     def _list_offsets(self, request: Request) -> Answer:
         request.take(I32)  # The replica that asks: none.
-        return _by_partition(request, struct.Struct(">iq"), self._offset_at)
+        return _by_partition(request, IQ, self._offset_at)
 
     def _offset_at(self, topic: bytes, partition: int, time_ms: int) -> bytes:
         log = self.log(topic, partition)
         if log is None:
             return struct.pack(">ihqq", partition, UNKNOWN_TOPIC, -1, -1)
-        if time_ms == LATEST:
-            time_ms, offset = -1, log.end
-        elif time_ms == EARLIEST:
-            time_ms, offset = -1, log.start
-        else:
-            time_ms, offset = log.since(time_ms)
-        return struct.pack(">ihqq", partition, NONE, time_ms, offset)
+        known = {LATEST: (-1, log.end), EARLIEST: (-1, log.start)}
+        found = known.get(time_ms) or log.since(time_ms)
+        return struct.pack(">ihqq", partition, NONE, *found)
 
     def _find_coordinator(self, request: Request) -> Answer:
         host = _text(LOOPBACK.encode())
@@ -436,7 +427,7 @@ class Broker:
                 self.committed[group, topic, partition] = offset, note
             return struct.pack(">ih", partition, error)
 
-        return _by_partition(request, struct.Struct(">iq"), commit)
+        return _by_partition(request, IQ, commit)
 
     def _offset_fetch(self, request: Request) -> Answer:
         group = request.text()
@@ -469,9 +460,7 @@ def _batches(buffer: bytearray, at: int, end: int) -> tuple[list[tuple[int, int,
     return found, NONE if found else CORRUPT
 
 
-def _by_partition(
-    request: Request, form: struct.Struct, answer: Callable[..., bytes]
-) -> Answer:
+def _by_partition(request: Request, form: struct.Struct, answer: Callable[..., bytes]) -> Answer:
     """Answer of a request that asks topic by topic, partition by partition."""
     topics = []
     for _ in request.each():
@@ -516,36 +505,105 @@ class Connection(asyncio.BufferedProtocol):
 
     def end_wait(self) -> None:
         """Answer the fetch that waits, with what there is."""
-        fetch = self._broker.waiting.pop(self)
-        self._send(_framed(fetch.correlation, self._broker.fetched(fetch)))
+        self._send(self._waited())
+
+    def _waited(self) -> Answer:
+        fetch = self._broker.waiting.pop(self, None)
+        return _framed(fetch.correlation, self._broker.fetched(fetch)) if fetch else []
 
     def _serve(self) -> None:
-        answers: Answer = []
         at = 0
+        answers: Answer = []
         try:
-            for begin, end in self._whole():
-                # The answer to a fetch that waits must come before the next one's.
-                if self in self._broker.waiting:
-                    self.end_wait()
-                answers += self._answered(Request(self._buffer, begin, end))
+            while (end := self._request_end(at)) and not self._clogged():
+                answers += self._waited()  # No answer may overtake that of an earlier request.
+                answers += self._answer(Request(self._buffer, at + I32.size, end))
                 at = end
-        except Malformed:
+                if len(answers) > PIECES_MAX:
+                    self._send(answers)
+                    answers = []
+        except MalformedError:
             self.transport.abort()
             return
+        self._send(answers)
         if at:
             self._view[: self._filled - at] = self._view[at : self._filled]
             self._filled -= at
-        self._send(answers)
+        if self._clogged():
+            self.transport.pause_reading()
+            self._broker.loop.call_later(CLOGGED_SECONDS, self._go_on)
 
-    def _whole(self) -> Iterator[tuple[int, int]]:
-        """(begin, end) of each request that has come; the buffer then has room for the next."""
-        at = 0
-        while self._filled - at >= I32.size:
-            (length,) = I32.unpack_from(self._buffer, at)
-            if not HEAD.size <= length <= REQUEST_BYTES_MAX:
-                raise Malformed
-            end = at + I32.size + length
-            if end > self._filled:
-                ...
-            yield at + I32.size, end
-            at = end
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._serve()
+
+    def _request_end(self, at: int) -> int:
+        """Where the request that begins there ends; 0 while it is not whole, with room for it."""
+        if self._filled - at < I32.size:
+            return 0
+        (length,) = I32.unpack_from(self._buffer, at)
+        if not HEAD.size <= length <= REQUEST_BYTES_MAX:
+            raise MalformedError
+        end = at + I32.size + int(length)
+        if end <= self._filled:
+            return end
+        if end - at > len(self._buffer):
+            kept, self._buffer = self._view[: self._filled], bytearray(end)
+            self._view = memoryview(self._buffer)
+            self._view[: self._filled] = kept
+        return 0
+
+    def _answer(self, request: Request) -> Answer:
+        api, request.version, correlation = request.take(HEAD)
+        request.text()  # The client's name for itself.
+        lowest, highest = VERSIONS.get(api, (0, -1))
+        if api == API_VERSIONS:  # In a version that we do not have, it is answered in the oldest.
+            error = NONE if request.version <= highest else UNSUPPORTED_VERSION
+            ranges = [VERSION_RANGE.pack(key, *those) for key, those in VERSIONS.items()]
+            return _framed(correlation, [I16.pack(error), _array(ranges)])
+        if not lowest <= request.version <= highest:
+            raise MalformedError
+        if api == FETCH:
+            answer = self._broker.fetch(request, correlation, self)
+        else:
+            answer = self._broker.apis[api](request)
+        return [] if answer is None else _framed(correlation, answer)
+
+    def _send(self, pieces: Answer) -> None:
+        if pieces and not self.transport.is_closing():
+            self.transport.writelines(pieces)
+
+    def _clogged(self) -> bool:
+        return self.transport.get_write_buffer_size() > UNSENT_BYTES_MAX
+
+
+def _framed(correlation: int, answer: Answer) -> Answer:
+    return [II.pack(I32.size + sum(map(len, answer)), correlation), *answer]
+
+
+def serve(
+    topics: dict[str, int],
+    on_ready: Callable[[str], None],
+    stop: Stop,
+    log_bytes_max: int = LOG_BYTES_MAX,
+    total_bytes_max: int = TOTAL_BYTES_MAX,
+) -> None:
+    """Serve topics of so many partitions on a free port of loopback, until `stop` is set.
+
+    `on_ready("host:port")` is called once requests are answered.
+    """
+
+    async def until_stopped() -> None:
+        broker = Broker(topics, log_bytes_max, total_bytes_max)
+        server = await broker.loop.create_server(lambda: Connection(broker), LOOPBACK, 0)
+        broker.port = server.sockets[0].getsockname()[1]
+        on_ready(f"{LOOPBACK}:{broker.port}")
+        while not stop.set:  # noqa: ASYNC110 (a signal sets it, which wakes no event)
+            await asyncio.sleep(STOP_POLL_SECONDS)
+        server.close()
+        for connection in broker.connections:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # The connections end in the loop's next round.
+
+    asyncio.run(until_stopped())

@@ -17,6 +17,7 @@ from compute.bus import AsyncBus, BusError
 from compute.table import INSTRUMENTS, TABLES
 from ingest import clock
 from ingest.instrument import Reference
+from ingest.meter import Histogram
 
 STAMPS = 32  # Remembered changes a row: at 60 cuts/s half a second of untold events.
 HISTORY_SECONDS = 1_800  # One sample a second: half an hour, 5,000 x 3 x 8 B x 1,800 = 216 MB max.
@@ -45,6 +46,9 @@ class Mirror:
         self.problem = "waiting for the first image"
         self.delta_at = 0.0  # monotonic moment of the newest delta
         self.history = History()
+        # Where the milliseconds go on this side, since `stages` was last read.
+        self._stage = {name: Histogram() for name in ("made_to_cut", "cut_to_mirror", "mirror")}
+        self.applied_ns = 0  # when the newest group was applied
         self._stamp_sequence = np.zeros((0, STAMPS), np.int64)
         self._stamp_oldest = np.zeros((0, STAMPS), np.int64)
         self._stamp_next = np.zeros(0, np.int64)
@@ -116,17 +120,31 @@ class Mirror:
         """Apply a group of frames as one local step; False where one is missing."""
         whole = True
         self.sequence += 1
+        began_ns = self.now_ns()
         for epoch, sequence, frame in entries:
             if epoch != self._epoch or sequence != self._last + 1:
                 whole = False
                 break
-            for section in delta.decode(frame).sections:
-                self._apply(section)
+            decoded = delta.decode(frame)
+            self._stage["cut_to_mirror"].add((began_ns - decoded.ts_cut) / 1e6)
+            for section in decoded.sections:
+                self._apply(section, decoded.ts_cut)
             self._last = sequence
-        self.delta_at = time.monotonic()
+        self.delta_at, self.applied_ns = time.monotonic(), self.now_ns()
+        self._stage["mirror"].add((self.applied_ns - began_ns) / 1e6)
         return whole
 
-    def _apply(self, section: delta.Section) -> None:
+    def stages(self) -> dict[str, list[float | None]]:
+        """p50 and p99 in ms of each stage since the last reading."""
+        found = {
+            name: [histogram.percentile(0.5), histogram.percentile(0.99)]
+            for name, histogram in self._stage.items()
+        }
+        for histogram in self._stage.values():
+            histogram.clear()
+        return found
+
+    def _apply(self, section: delta.Section, ts_cut: int) -> None:
         name = section.table.name
         self._grow(name, section.capacity)
         delta.apply(section, self.tables[name])
@@ -137,6 +155,7 @@ class Mirror:
             self._stamp_sequence[rows, place] = self.sequence
             self._stamp_oldest[rows, place] = section.oldest_ns
             self._stamp_next[rows] += 1
+            self._stage["made_to_cut"].add((ts_cut - section.oldest_ns) / 1e6)
 
     def _grow(self, name: str, rows: int) -> None:
         have = len(self.tables[name])

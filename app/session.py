@@ -174,6 +174,7 @@ class Hub:
         self.epoch = clock.now_ns() // 1_000_000
         self.sessions: set[Session] = set()
         self.glass = Histogram()  # since the last report
+        self._wait = Histogram()  # from a change in the mirror to its push: acks, encoding
         self.load_history: Callable[[int], np.ndarray] | None = None  # Runs in a thread.
         self.nonsense = 0  # control messages that made no sense
         self._views: dict[ViewKey, View] = {}
@@ -238,12 +239,19 @@ class Hub:
         session.sent = sequence
         if not framed:
             return
+        self._wait.add((clock.now_ns() - self.mirror.applied_ns) / 1e6)
         session.unacked.append(sequence)
         session.pushes += 1
         session.bytes += len(framed)
         if not transport.write(framed):
             session.transport = None
             self.sessions.discard(session)
+
+    def wait_ms(self) -> list[float | None]:
+        """p50 and p99 since the last reading."""
+        found = [self._wait.percentile(0.5), self._wait.percentile(0.99)]
+        self._wait.clear()
+        return found
 
     def _retry(self, session: Session) -> None:
         if session in self.sessions and session.sent < self.mirror.sequence:
@@ -399,6 +407,7 @@ class Hub:
                 "glass_ms_p50": self.glass.percentile(0.5),
                 "glass_ms_p99": self.glass.percentile(0.99),
                 "glass_samples": self.glass.count,
+                "stages_ms": self.mirror.stages() | {"wait": self.wait_ms()},
                 "pushes": sum(session.pushes for session in self.sessions),
                 "bytes": sum(session.bytes for session in self.sessions),
                 "mirror": self.mirror.state,

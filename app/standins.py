@@ -1,12 +1,11 @@
 """Door: the stand-ins that `up` starts where no address is given. Each is a process of its own.
 
 Nothing else in the product knows whether it talks to a stand-in: it is given an address. Kafka is
-the mock cluster inside librdkafka (the real protocol, in memory, see MOCK_BYTES_MAX), Redis is a
-Valkey server out of a wheel or any server on the PATH, ClickHouse is chDB (app/chdb_http.py).
+a broker of our own (the real protocol, in memory: app/kafka_log.py), Redis is a Valkey server out
+of a wheel or any server on the PATH, ClickHouse is chDB (app/chdb_http.py).
 """
 
 import contextlib
-import ctypes
 import os
 import shutil
 import socket
@@ -23,19 +22,11 @@ from app.process import Stop
 from app.settings import ROOT, Settings
 
 LOOPBACK = "127.0.0.1"
-MOCK_BYTES_MAX = 5 << 20  # What the mock cluster keeps of a partition; the oldest goes first.
-# The mock serves requests of ours before it clears the signal that announced them: one that comes
-# in between waits for its next round, a second later. So let it come to rest before the next.
-MOCK_REST_SECONDS = 0.002
 REDIS_BYTES_MAX = 1 << 30  # Six times 512 deltas of 300 kB (compute/bus.py) and a few images.
 START_SECONDS = 30.0  # chDB opens a big record in a few seconds; more is a fault.
 START_POLL_SECONDS = 0.02
 END_SECONDS = 3.0
 CONNECT_SECONDS = 10.0
-POLL_SECONDS = 0.2  # How soon a stand-in without work of its own sees that it must stop.
-
-_PRODUCER = 0  # rdkafka.h: RD_KAFKA_PRODUCER
-_TEXT_BYTES = 512
 
 
 class StandinError(RuntimeError):
@@ -49,79 +40,20 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@contextlib.contextmanager
-def mock_cluster(topics: dict[str, int], brokers: int = 1) -> Iterator[str]:
-    """A Kafka cluster in this process while the context lasts; its `host:port[,host:port]`.
-
-    `topics` gives the partitions of each; a topic asked for later is made with 4. The mock knows
-    no request to make topics, so we speak to it in C, in the library the Kafka client came with.
-    """
-    kafka = _librdkafka()
-    text = ctypes.create_string_buffer(_TEXT_BYTES)
-    settings = kafka.rd_kafka_conf_new()
-    # Its only client is the cluster itself, which needs no address and would complain of it.
-    kafka.rd_kafka_conf_set(settings, b"log_level", b"2", text, _TEXT_BYTES)
-    client = kafka.rd_kafka_new(_PRODUCER, settings, text, _TEXT_BYTES)
-    if not client:
-        raise StandinError(f"the Kafka stand-in cannot start: {text.value.decode()}")
-    cluster = kafka.rd_kafka_mock_cluster_new(client, brokers)
-    if not cluster:
-        raise StandinError(f"the Kafka stand-in cannot open {brokers} ports on {LOOPBACK}")
-    try:
-        for topic, partitions in topics.items():
-            time.sleep(MOCK_REST_SECONDS)
-            kafka.rd_kafka_mock_topic_create(cluster, topic.encode(), partitions, brokers)
-        # Consumers in a group start at once; the mock would let the first one wait 3 s.
-        kafka.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
-        yield kafka.rd_kafka_mock_cluster_bootstraps(cluster).decode()
-    finally:
-        kafka.rd_kafka_mock_cluster_destroy(cluster)
-        kafka.rd_kafka_destroy(client)
-
-
-def _librdkafka() -> ctypes.CDLL:
-    import confluent_kafka  # noqa: F401 (loads the library with what it needs)
-
-    found = [
-        file.locate()
-        for file in metadata.files("confluent-kafka") or ()
-        if file.name.startswith("librdkafka") and (".so" in file.name or file.suffix == ".dylib")
-    ]
-    if not found:
-        raise StandinError(
-            "the Kafka stand-in needs the librdkafka of the confluent-kafka wheel, which is not "
-            "in this installation. Start Kafka with deploy/kafka/start and give --kafka"
-        )
-    kafka = ctypes.CDLL(str(found[0]))
-    pointer, number = ctypes.c_void_p, ctypes.c_int
-    signatures = {
-        "rd_kafka_conf_new": (pointer, []),
-        "rd_kafka_conf_set": (number, [pointer, *[ctypes.c_char_p] * 3, ctypes.c_size_t]),
-        "rd_kafka_new": (pointer, [number, pointer, ctypes.c_char_p, ctypes.c_size_t]),
-        "rd_kafka_destroy": (None, [pointer]),
-        "rd_kafka_mock_cluster_new": (pointer, [pointer, number]),
-        "rd_kafka_mock_cluster_destroy": (None, [pointer]),
-        "rd_kafka_mock_cluster_bootstraps": (ctypes.c_char_p, [pointer]),
-        "rd_kafka_mock_topic_create": (number, [pointer, ctypes.c_char_p, number, number]),
-        "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(kafka, name)
-        function.restype, function.argtypes = result, arguments
-    return kafka
-
-
 def serve_kafka(
     partitions: int, on_ready: Callable[[str], None], stop: Stop, brokers: int = 1
 ) -> None:
-    """A mock cluster with all topics of the product, until `stop` is set."""
+    """A broker with all topics of the product, until `stop` is set."""
+    from app import kafka_log
     from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
 
+    if brokers != 1:
+        raise StandinError(
+            f"the Kafka stand-in is one broker, not {brokers}. "
+            "Start a cluster with deploy/kafka/start --brokers 3 and give --kafka"
+        )
     topics = dict.fromkeys((*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC), partitions)
-    with mock_cluster(topics, brokers) as address:
-        on_ready(address)
-        while not stop.set:
-            time.sleep(POLL_SECONDS)
+    kafka_log.serve(topics, on_ready, stop)
 
 
 def make_topics(brokers: str, partitions: int) -> None:

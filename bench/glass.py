@@ -77,9 +77,10 @@ def addresses(data: Path, process: subprocess.Popen) -> dict[str, Any]:
 
 
 def cpu_seconds(process: subprocess.Popen) -> dict[str, float]:
-    """CPU seconds so far of every process of the product, by role."""
+    """CPU seconds so far of every process of the product and of the browser, by role."""
     found: dict[str, float] = {}
-    for child in psutil.Process(process.pid).children(recursive=True):
+    browsers = psutil.Process().children(recursive=True)
+    for child in {*psutil.Process(process.pid).children(recursive=True), *browsers}:
         try:
             words, times = child.cmdline(), child.cpu_times()
         except psutil.Error:
@@ -93,7 +94,8 @@ def _role(words: list[str]) -> str:
     if "app" in words:
         after = [word for word in words[words.index("app") + 1 :] if not word.startswith("-")]
         return "-".join(after[:2]) if after[:1] == ["standin"] else (after or ["up"])[0]
-    return Path(words[0]).name if words else "?"
+    name = Path(words[0].split()[0]).name if words and words[0] else "?"
+    return {"chromium": "browser", "node": "bench"}.get(name, name)
 
 
 def _sum(rows: dict[str, dict[str, Any]], role: str, name: str) -> float:
@@ -102,12 +104,13 @@ def _sum(rows: dict[str, dict[str, Any]], role: str, name: str) -> float:
 
 def _watch(page: Any, bus: Bus, process: subprocess.Popen, seconds: float) -> dict[str, Any]:
     """Samples of the page and counters of the product over `seconds`."""
-    page.evaluate("() => window.tickglass.drain()")
+    page.evaluate("() => (window.tickglass.drain(), window.tickglass.stages())")
     before, cpu, start = bus.health(), cpu_seconds(process), time.monotonic()
     samples: list[float] = []
     while time.monotonic() - start < seconds:
         page.wait_for_timeout(1000)
         samples += page.evaluate("() => Array.from(window.tickglass.drain())")
+    stages = page.evaluate("() => window.tickglass.stages()")
     elapsed = time.monotonic() - start
     after, cpu_after = bus.health(), cpu_seconds(process)
     # The reports' own moments bound the interval of their counters.
@@ -115,6 +118,7 @@ def _watch(page: Any, bus: Bus, process: subprocess.Popen, seconds: float) -> di
     return {
         "samples": samples,
         "health": after,
+        "stages": stages,
         "events": _sum(after, "live.", "events") - _sum(before, "live.", "events"),
         "recorded": _sum(after, "record.", "recorded_rows")
         - _sum(before, "record.", "recorded_rows"),
@@ -180,8 +184,16 @@ def measure(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
         "negative": histogram.negative,
         "kafka_ms_p50": live.get("kafka_ms_p50"),
         "kafka_ms_p99": live.get("kafka_ms_p99"),
+        "stages_ms": _stages(seen["stages"], health),
         "cpu_cores": seen["cpu"],
     }
+
+
+def _stages(page: dict[str, Any], health: dict[str, Any]) -> dict[str, list[float | None]]:
+    """[p50, p99] of each stage on the way: the server's of its last second, the page's of all."""
+    web: dict[str, Any] = next((row for role, row in health.items() if role.startswith("web.")), {})
+    seen = {name: [row["p50"], row["p99"]] for name, row in page.items()}
+    return dict(web.get("stages_ms", {})) | seen
 
 
 def holds(figures: dict[str, Any]) -> bool:

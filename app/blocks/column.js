@@ -49,7 +49,7 @@ const FORMATS = {
     if (row.state & CORRECTED && (column.name === "last" || column.name === "vwap")) cell.marks |= M_CORRECTED;
   },
   quantity(cell, row, v, column, kept) {
-    cell.text = kept ?? quantity(v);
+    cell.text = kept ?? (column.name.endsWith("_size") ? lot(v) : quantity(v));
     cell.color = v === 0 ? TEXT3 : column.quiet ? TEXT2 : TEXT;
   },
   percent(cell, row, v, column, kept) {

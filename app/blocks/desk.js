@@ -13,6 +13,7 @@ class Desk {
     this.selected = -1;
     this.panels = [];
     this.painters = [];
+    this.stages = new Stages();
     this.pending = []; // Stamps of rows that wait for the glass: event ms, feed, slot.
     this.taken = null; // What the frame just drawn has put on the glass.
     this.unpainted = 0; // Pushes taken and not drawn.
@@ -168,7 +169,7 @@ class Desk {
   }
 
   take(buffer) {
-    const now = performance.now(), hidden = document.hidden;
+    const now = performance.now(), hidden = document.hidden, arrived = wallMs();
     const push = readPush(buffer, {
       rows: (feed, rows) => this.takeRows(feed, rows),
       cells: (feed, cells) => {
@@ -184,6 +185,9 @@ class Desk {
       status: (status) => this.health.set(status),
     });
     if (!push) return;
+    this.stages.add("socket", arrived - push.ts_push);
+    this.stages.add("apply", performance.now() - now);
+    this.arrived = arrived;
     this.unpainted += 1;
     this.count.pushes += 1;
     this.count.bytes += buffer.byteLength;
@@ -225,7 +229,7 @@ class Desk {
     if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, 100);
     if (!this.unpainted) return;
     const before = this.taken ? this.taken.stamps : [];
-    this.taken = { sequence: this.sequence, stamps: before.concat(this.pending), hidden: document.hidden };
+    this.taken = { sequence: this.sequence, arrived: this.arrived, stamps: before.concat(this.pending), hidden: document.hidden };
     this.unpainted = 0;
     this.pending = [];
     this.macrotask.port2.postMessage(0);
@@ -236,6 +240,7 @@ class Desk {
     const taken = this.taken, now = wallMs();
     if (!taken) return;
     this.taken = null;
+    if (!taken.hidden) this.stages.add("paint", now - taken.arrived);
     let worst = 0, samples = 0;
     if (!taken.hidden) {
       for (let k = 0; k < taken.stamps.length; k += 3) {
@@ -425,6 +430,7 @@ function inspect(desk) {
       const [p50, p99, p999] = desk.latency.quantiles([0.5, 0.99, 0.999]);
       return { p50, p99, p999, total: desk.latency.total, lost: desk.latency.lost, worst_ms: desk.latency.worst_ms, rate: desk.rate, painted: desk.painted, hidden: document.hidden };
     },
+    stages: () => desk.stages.drain(),
     // {value, text, painted, x, y, w, h}: what the glass shows for a row that is in the viewport.
     cell(row, column) {
       const b = desk.blotter, slot = b.feed.slotOf(row), j = b.columns.findIndex((k) => k.name === column);

@@ -69,6 +69,14 @@ function quantity(v) {
   return num(v, size < 1 ? 4 : size < 100 ? 2 : 1);
 }
 
+// A size beside a price, in a narrow column: 100 k, 2.5 M, 1 bn; whole below 100 k.
+function lot(v) {
+  const size = Math.abs(v);
+  if (!(size >= 1e5)) return quantity(v);
+  const [unit, name] = size >= 1e9 ? [1e9, " bn"] : size >= 1e6 ? [1e6, " M"] : [1e3, " k"];
+  return num(v / unit, size >= 100 * unit || size % unit === 0 ? 0 : 1) + name;
+}
+
 // A count in a strip or a panel: four figures at most beside its unit.
 function brief(v) {
   if (v == null || !Number.isFinite(v)) return "";

@@ -60,6 +60,25 @@ function writeAck(sequence, samples, worst_ms) {
   return out.buffer;
 }
 
+// Where the milliseconds of a push go on this side: from the server's write to its arrival, reading
+// it, and from its arrival until it is painted. Kept until a bench asks.
+const STAGES_MAX = 20_000;
+class Stages {
+  constructor() { this.clear(); }
+  clear() { this.socket = []; this.apply = []; this.paint = []; }
+  add(stage, ms) { if (this[stage].length < STAGES_MAX) this[stage].push(ms); }
+  drain() {
+    const at = (sorted, share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] : null);
+    const out = {};
+    for (const name of ["socket", "apply", "paint"]) {
+      const sorted = this[name].sort((a, b) => a - b);
+      out[name] = { p50: at(sorted, 0.5), p99: at(sorted, 0.99), samples: sorted.length };
+    }
+    this.clear();
+    return out;
+  }
+}
+
 // Bokeh's own socket, remembered whenever Bokeh sends, so that a reconnect is followed by itself.
 const socketWatch = { socket: null, onClose: null };
 function watchSockets() {

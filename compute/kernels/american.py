@@ -54,7 +54,10 @@ PRICE_POINTS = 24
 ITERATIONS = 8  # Each leaves a fifth to a third of the error.
 LATTICE_STEPS = 400
 TOTAL_MIN = 1e-5  # Below this volatility * sqrt(time), the paths are taken as certain.
+VOLATILITY_STEP = 1e-3  # A share of the volatility.
 RATE_STEP = 1e-4
+IMPLIED_MIN, IMPLIED_MAX = 1e-3, 10.0  # Where an implied volatility is looked for.
+IMPLIED_ROUNDS = 60
 
 
 def _angles(count):
@@ -291,19 +294,26 @@ def _put(spot, time, volatility, rate, income, work):
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def _american(sign, spot, strike, time, volatility, rate, income, work):
     """(price, delta, gamma) in money, and the premium (price, delta) over the European option."""
+    finite = math.isfinite(time + volatility) and math.isfinite(rate + income)
+    if not (finite and sign * sign == 1.0):
+        return (np.nan, np.nan, np.nan), (np.nan, np.nan)
+    exercise, rounding = sign * (spot - strike), 4e-16 * (spot + strike)
     if sign < 0.0:
         (price, delta, gamma), european = _put(
             spot / strike, time, volatility, rate, income, work
         )
-        more, more_delta = price - european[0], delta - european[1]
-        return (strike * price, delta, gamma / strike), (strike * more, more_delta)
-    x = strike / spot
-    (price, delta, gamma), european = _put(x, time, volatility, income, rate, work)
-    more, more_delta = price - european[0], delta - european[1]
-    return (
-        (spot * price, price - x * delta, x * x * gamma / spot),
-        (spot * more, more - x * more_delta),
-    )
+        worth, slope, bend = strike * price, delta, gamma / strike
+        more, more_slope = strike * (price - european[0]), delta - european[1]
+    else:
+        x = strike / spot
+        (price, delta, gamma), european = _put(x, time, volatility, income, rate, work)
+        worth, slope, bend = spot * price, price - x * delta, x * x * gamma / spot
+        more = price - european[0]
+        more, more_slope = spot * more, more - x * (delta - european[1])
+    if abs(worth - exercise) <= rounding:
+        worth = exercise
+        slope = sign if abs(slope - sign) <= 1e-14 else slope
+    return (worth, slope, bend), (more, more_slope)
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -316,6 +326,13 @@ def price(sign, spot, strike, time, volatility, rate, income, out):
         )[0][0]
 
 
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def _beside(rate):
+    """A rate below and one above, on the same side of 0: the method changes there."""
+    below = rate if 0.0 <= rate < RATE_STEP else rate - RATE_STEP
+    return below, rate if -RATE_STEP <= rate < 0.0 else rate + RATE_STEP
+
+
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def _bumped(sign, spot, strike, time, volatility, rate, income, work):
     """Slopes of the premium and of its delta: four of the premium, three of its delta.
@@ -323,18 +340,20 @@ def _bumped(sign, spot, strike, time, volatility, rate, income, work):
     Central differences of smooth functions: every solve takes the same number of rounds. Steps
     of 0.1 % of the volatility and of 1 bp leave 1e-6 of the slope.
     """
-    step = 1e-3 * volatility
+    step = VOLATILITY_STEP * volatility
     up = _american(sign, spot, strike, time, volatility + step, rate, income, work)[1]
     middle = _american(sign, spot, strike, time, volatility, rate, income, work)[1]
     down = _american(sign, spot, strike, time, volatility - step, rate, income, work)[1]
     vega, vanna = (up[0] - down[0]) / (2.0 * step), (up[1] - down[1]) / (2.0 * step)
     volga = (up[0] - 2.0 * middle[0] + down[0]) / (step * step)
-    up = _american(sign, spot, strike, time, volatility, rate + RATE_STEP, income, work)[1]
-    down = _american(sign, spot, strike, time, volatility, rate - RATE_STEP, income, work)[1]
-    rho, delta_rho = (up[0] - down[0]) / (2.0 * RATE_STEP), (up[1] - down[1]) / (2.0 * RATE_STEP)
-    up = _american(sign, spot, strike, time, volatility, rate, income + RATE_STEP, work)[1]
-    down = _american(sign, spot, strike, time, volatility, rate, income - RATE_STEP, work)[1]
-    cost, delta_cost = (up[0] - down[0]) / (2.0 * RATE_STEP), (up[1] - down[1]) / (2.0 * RATE_STEP)
+    below, above = _beside(rate)
+    up = _american(sign, spot, strike, time, volatility, above, income, work)[1]
+    down = _american(sign, spot, strike, time, volatility, below, income, work)[1]
+    rho, delta_rho = (up[0] - down[0]) / (above - below), (up[1] - down[1]) / (above - below)
+    below, above = _beside(income)
+    up = _american(sign, spot, strike, time, volatility, rate, above, work)[1]
+    down = _american(sign, spot, strike, time, volatility, rate, below, work)[1]
+    cost, delta_cost = (up[0] - down[0]) / (above - below), (up[1] - down[1]) / (above - below)
     # A value knows time only in volatility^2 time, rate time and income time.
     theta = -(0.5 * volatility * vega + rate * rho + income * cost) / time
     charm = -(0.5 * volatility * vanna + rate * delta_rho + income * delta_cost) / time
@@ -372,3 +391,65 @@ def greeks(sign, spot, strike, time, volatility, rate, income, out):
         out[VANNA, i] += slopes[4] * VOL_POINT
         out[VOLGA, i] += slopes[5] * VOL_POINT * VOL_POINT
         out[CHARM, i] += slopes[6] * DAY
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _implied(sign, spot, strike, time, rate, income, target, guess, work):
+    """Secants held inside a bracket that halves where they do not; see `implied`."""
+    low, high = IMPLIED_MIN, IMPLIED_MAX
+    at = min(max(guess, 2.0 * low), 0.5 * high)
+    last, last_miss = low, 0.0
+    least = _american(sign, spot, strike, time, low, rate, income, work)[0][0]
+    most = _american(sign, spot, strike, time, high, rate, income, work)[0][0]
+    if not least < target < most:
+        return np.nan
+    last_miss = least - target
+    for turn in range(IMPLIED_ROUNDS):
+        miss = _american(sign, spot, strike, time, at, rate, income, work)[0][0] - target
+        if miss < 0.0:
+            low = at
+        else:
+            high = at
+        step = miss * (at - last) / (miss - last_miss)
+        last, last_miss = at, miss
+        at -= step
+        if not low < at < high or (turn > 10 and turn % 3 == 0):
+            at = math.sqrt(low * high)
+        if abs(at - last) <= 1e-9 * last:
+            return at
+    return at
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def implied(sign, spot, strike, time, rate, income, worth, guess, out):
+    """Volatility at which the American price is `worth`, into `out` [n]; `guess` starts it.
+
+    NaN where there is none within IMPLIED_MIN and IMPLIED_MAX: so at the exercise value, which
+    many volatilities have.
+    """
+    work = np.empty(SCRATCH)
+    for i in range(sign.shape[0]):
+        out[i] = _implied(
+            *(sign[i], spot[i], strike[i], time[i], rate[i], income[i]), worth[i], guess[i], work
+        )
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def escrowed_yield(spot, rate, time, dividend_times, dividends, out):
+    """The continuous income that stands for discrete dividends until `time` [n], into `out` [n].
+
+    `spot`, `rate`: of one underlying; `dividend_times` (years from now, to the ex-date) and
+    `dividends` [m] its known dividends, in money; those now gone or after `time` do not count.
+
+    An approximation. Its European price is that of the escrowed model (spot less the dividends'
+    present value is log-normal; R. Roll, 1977) exactly; exercise is timed as if the dividends
+    flowed evenly. Against a fine tree of the escrowed model, dividends four times a year, 2 weeks
+    to 2 years: at most 0.3 % of the spot for a dividend yield of 1.5 %, 1.5 % for one of 6 %.
+    NaN where the dividends exceed the spot.
+    """
+    for i in range(time.shape[0]):
+        paid = 0.0
+        for j in range(dividends.shape[0]):
+            if 0.0 < dividend_times[j] <= time[i]:
+                paid += dividends[j] * math.exp(-rate * dividend_times[j])
+        out[i] = -math.log(1.0 - paid / spot) / time[i] if paid != 0.0 else 0.0

@@ -1,4 +1,4 @@
-"""Rule: price and Greeks of a European option, log-normal (Black) and normal (Bachelier).
+"""Rule: price and Greeks of a European option whose underlying is log-normal (Black).
 
 One formula serves Black-Scholes-Merton, Black-76 and Garman-Kohlhagen. An option on `spot` that
 yields `income` (dividend yield; foreign rate; the rate itself if spot is a future) has
@@ -13,14 +13,14 @@ the discounted intrinsic value. x is taken apart from the forward, whose roundin
 multiplied by d1 / total.
 
 Arguments are float64 arrays [n]: `sign` +1 call, -1 put; `time` in years of 365 days;
-`volatility` a year (0.2 = 20 %; Bachelier: in units of price); `rate`, `income` continuous.
+`volatility` a year (0.2 = 20 %); `rate` and `income` continuous.
 The result is [rows, n], C-contiguous, in rows PRICE ... CHARM:
     PRICE       in the units of spot, per unit of the underlying (no multiplier)
     DELTA       per 1.0 of spot (of the future for Black-76)
     GAMMA       delta per 1.0 of spot
     VEGA        price per vol point: volatility + 0.01
     THETA       price per calendar day (1/365 year) that passes
-    RHO         price per 1 bp of rate, spot and income fixed (Black-76, Bachelier: forward fixed)
+    RHO         price per 1 bp of rate, spot and income fixed (Black-76: the future fixed)
     RHO_INCOME  price per 1 bp of income (dividend yield, foreign rate), 0 where there is none
     VANNA       delta per vol point
     VOLGA       vega per vol point
@@ -28,19 +28,21 @@ The result is [rows, n], C-contiguous, in rows PRICE ... CHARM:
 `greeks_first` fills the first six, which is what ticks need, `greeks_second` the rest.
 
 Singular cases. No time or no volatility: the discounted intrinsic value, and the limits of the
-Greeks; exactly at the kink (x = 0 too) the price is 0 and the Greeks are NaN, blank. NaN, a
-negative time or volatility, a sign that is not +1 or -1, a log-normal spot or strike not within
-1e-300 ... 1e300: all NaN.
+Greeks; exactly at the kink (x = 0 too) the price is 0, so is the RHO of Black-76, which is
+-time price, and all other Greeks are NaN, blank. NaN, a negative time or volatility, a sign that
+is not +1 or -1, a spot or strike not within 1e-300 ... 1e300: all NaN.
 
 No fast-math here: live, record and a later check must find the same bits on any CPU, and without
 contraction and reordering LLVM still makes vectors of it, because nothing branches and nothing is
 summed over options. Error against 50 digits: price <= 4 eps x conditioning for every
-out-of-the-money price >= 1e-290, Greeks <= 1e-12; theta is a sum of terms of both signs and is
-good to 1 eps of the sum of their sizes.
+out-of-the-money price >= 1e-290, Greeks <= 1e-12 of themselves or, where they are a sum that
+changes its sign (theta, vanna, volga, charm), of the sizes summed.
 
-Sources: Black and Scholes (1973), Merton (1973), Black (1976), Garman and Kohlhagen (1983),
-Bachelier (1900); Greeks as in E. G. Haug, "The Complete Guide to Option Pricing Formulas" (2007).
+Sources: Black and Scholes (1973), Merton (1973), Black (1976), Garman and Kohlhagen (1983);
+Greeks as in E. G. Haug, "The Complete Guide to Option Pricing Formulas" (2007).
 """
+
+# ruff: noqa: FURB136 - min and max can lose a NaN; a comparison that it fails keeps it.
 
 import math
 from typing import Any
@@ -67,7 +69,7 @@ SPOT_MIN, SPOT_MAX = 1e-300, 1e300
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
 def terms(sign, spot, strike, time, volatility, rate, income):
-    """(price, long, short, density, total, d1, d2) as above; density = spot e**(-qT) n(d1)."""
+    """(price, long, short, density, total, d1, d2) as above; density is both sides' n(d)."""
     total = volatility * math.sqrt(time)
     total = TOTAL_MIN if total < TOTAL_MIN else total
     within = (spot >= SPOT_MIN) & (spot <= SPOT_MAX) & (strike >= SPOT_MIN) & (strike <= SPOT_MAX)
@@ -102,9 +104,7 @@ def terms(sign, spot, strike, time, volatility, rate, income):
 def price(sign, spot, strike, time, volatility, rate, income, out):
     """The price alone, into `out` [n]."""
     for i in range(sign.shape[0]):
-        out[i] = terms(
-            sign[i], spot[i], strike[i], time[i], volatility[i], rate[i], income[i]
-        )[0]
+        out[i] = terms(sign[i], spot[i], strike[i], time[i], volatility[i], rate[i], income[i])[0]
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -117,7 +117,7 @@ def greeks_first(sign, spot, strike, time, volatility, rate, income, future, out
         out[DELTA, i] = s * long / at
         out[GAMMA, i] = density / total / at / at
         out[VEGA, i] = density * math.sqrt(t) * VOL_POINT
-        out[THETA, i] = (s * (q * long - r * short) - 0.5 * density * v * (v / total)) * DAY
+        out[THETA, i] = (r * worth - (r - q) * s * long - 0.5 * density * v * (v / total)) * DAY
         out[RHO, i] = (-worth if future else s * short) * t * BASIS_POINT
 
 
@@ -130,11 +130,14 @@ def greeks_second(sign, spot, strike, time, volatility, rate, income, future, ou
         # Products begin with the density, so that without time or volatility its 0 prevails.
         slope = density * d2 * (v / total)  # density d2 / sqrt(time)
         vega = density * math.sqrt(t)
-        out[RHO_INCOME, i] = 0.0 if future else -s * long * t * BASIS_POINT
+        out[RHO_INCOME, i] = s * long * t * (0.0 if future else -BASIS_POINT)
         out[VANNA, i] = -density * d2 * (math.sqrt(t) / total) / at * VOL_POINT
         out[VOLGA, i] = vega * d1 * d2 * (math.sqrt(t) / total) * (VOL_POINT * VOL_POINT)
         drift = density * (r - q) / total - 0.5 * slope * (v / total)
         out[CHARM, i] = (q * s * long - drift) / at * DAY
+
+
+KERNELS: tuple[Any, ...] = (greeks_first, greeks_second)
 
 
 def black_scholes_merton(
@@ -162,6 +165,25 @@ def garman_kohlhagen(
     return _both(False, sign, spot, strike, time, volatility, domestic, foreign)
 
 
+def forward_form(
+    sign: Any, forward: Any, strike: Any, time: Any, volatility: Any, discount: Any
+) -> np.ndarray:
+    """[10, n]: as black_76, by the value today of 1 at expiry instead of a rate."""
+    *rest, years, sigma, worth = columns(sign, forward, strike, time, volatility, discount)
+    rate = np.empty_like(years)
+    compiled: Any = implied_rate
+    compiled(worth, years, rate)
+    return _both(True, *rest, years, sigma, rate, rate)
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def implied_rate(discount, time, out):
+    """Continuous rates into `out`; 0 where no time is left, NaN where discount is not positive."""
+    for i in range(discount.shape[0]):
+        rate = log_ratio(1.0, discount[i]) / time[i] if time[i] > 0.0 else 0.0
+        out[i] = rate if discount[i] > 0.0 else np.nan
+
+
 def columns(*values: Any) -> list[np.ndarray]:
     """Scalars and arrays broadcast to contiguous float64 arrays of one length."""
     whole = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, np.float64)) for v in values))
@@ -171,6 +193,6 @@ def columns(*values: Any) -> list[np.ndarray]:
 def _both(future: bool, *values: Any) -> np.ndarray:
     arguments = columns(*values)
     out = np.empty((len(GREEKS), len(arguments[0])))
-    greeks_first(*arguments, future, out)
-    greeks_second(*arguments, future, out)
+    for kernel in KERNELS:
+        kernel(*arguments, future, out)
     return out

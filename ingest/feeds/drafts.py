@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ingest.event import EVENT, EVENT_BYTES, Kind
+from ingest.feeds.feed import CHUNK_EVENTS
 
-CHUNK_EVENTS = 8_192  # 512 KiB, as the chunks of the other readers.
 _PACK = struct.Struct("<qqQIHBBqqdd").pack
 assert struct.calcsize("<qqQIHBBqqdd") == EVENT_BYTES
 

@@ -20,6 +20,7 @@ import numpy as np
 from ingest.event import EVENT, PRICE_SCALE, Kind
 from ingest.instrument import Instrument
 
+CHUNK_EVENTS = 8_192  # 512 KiB.
 REFUSED_MAX = 1_000  # Refusals kept, and
 REFUSED_BYTES_MAX = 16 << 20  # the bytes kept with them; all beyond are only counted.
 
@@ -103,6 +104,14 @@ def weave(first: np.ndarray, at_first: np.ndarray, then: np.ndarray, at: np.ndar
     """Two arrays of EVENT in the order of their rows `at_first` and `at`; `first` goes first."""
     rows = np.concatenate((first, then))
     return rows[np.argsort(np.concatenate((at_first, at)), kind="stable")]
+
+
+def by_time(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same events in order of time; for files of a day that are sorted by instrument."""
+    every = np.concatenate([np.empty(0, EVENT), *chunks])
+    every = every[np.argsort(every["ts_event"], kind="stable")]
+    for first in range(0, len(every), CHUNK_EVENTS):
+        yield every[first : first + CHUNK_EVENTS]
 
 
 def moved(tops: np.ndarray, last: np.ndarray) -> np.ndarray:

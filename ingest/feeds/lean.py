@@ -14,9 +14,8 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from ingest.feeds import blocks, lean_bars, lean_equity, lean_fx, lean_names
-from ingest.feeds.drafts import CHUNK_EVENTS
-from ingest.feeds.feed import Feed, FeedError, Tally, midnight_ns
+from ingest.feeds import bars, blocks, lean_bars, lean_equity, lean_fx, lean_names
+from ingest.feeds.feed import Feed, FeedError, Tally, by_time, midnight_ns
 from ingest.feeds.lines import columns
 from ingest.instrument import Instrument
 
@@ -48,7 +47,7 @@ LAYOUTS = (
     Layout(
         re.compile(rb"[\d.]+,[\d.]+,[\d.]+"), lambda _: lean_fx.QUOTE, lean_fx.quotes, "forex"
     ),
-    Layout(re.compile(rb"\d+(,-?[\d.]+){5}"), lean_bars.trade_bar, lean_bars.trades),
+    Layout(re.compile(rb"\d+(,-?[\d.]+){5}"), lean_bars.trade_bar, bars.trades),
     Layout(re.compile(rb"\d+(,-?[\d.]*){10}"), lean_bars.quote_bar, lean_bars.quotes),
     Layout(re.compile(rb"\d+,\d+"), lambda _: lean_bars.OPEN_INTEREST, lean_bars.open_interest),
 )
@@ -85,7 +84,7 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
             "ticks, bars and open interest are read as Lean names and lays them",
         )
     chunks = _chunks(path, entries, tally)
-    return Feed(list(found.values()), chunks if len(entries) == 1 else _in_order(chunks), tally)
+    return Feed(list(found.values()), chunks if len(entries) == 1 else by_time(chunks), tally)
 
 
 def _known(
@@ -125,7 +124,7 @@ def _known(
     number = found.setdefault(
         instrument.symbol, replace(instrument, id=first_id + len(found))
     ).id
-    if kind == "index" and layout.events is lean_bars.trades:
+    if kind == "index" and layout.events is bars.trades:
         layout = layout._replace(events=lean_bars.levels)
     places = 5 if kind in lean_names.SCALED else 9
     start = midnight_ns(name["date"], zone) + lean_names.PERIOD_NS[(name["period"] or "tick").lower()]
@@ -147,16 +146,6 @@ def _chunks(path: Path, entries: list[_Entry], tally: Tally) -> Iterator[np.ndar
         place = f"{path}!{info.filename}"
         rows = _of_the_day(columns(text, spec, place, tally), place, tally)
         yield from layout.events(rows, instrument, start, tally)
-
-
-def _in_order(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    parts = list(chunks)
-    if not parts:
-        return
-    every = np.concatenate(parts)
-    every = every[np.argsort(every["ts_event"], kind="stable")]
-    for first in range(0, len(every), CHUNK_EVENTS):
-        yield every[first : first + CHUNK_EVENTS]
 
 
 def _of_the_day(rows: Iterator[np.ndarray], place: str, tally: Tally) -> Iterator[np.ndarray]:

@@ -1,11 +1,7 @@
 """Rule: lines of a Lean bar file, a future's tick file or an open interest file -> events.
 
-A bar is told at its close, never before: a trade bar is one TRADE of its whole volume at its last
-price, a quote bar the QUOTE that stood at its end. Both are marked SNAPSHOT: they sum up, they are
-no print. Such a TRADE counts in VWAP. Marked INDICATIVE it would move nothing, so the instrument
-had neither price nor volume; marked INELIGIBLE it would say that the trades were not fit for VWAP,
-and they were. But a bar's close is not the price of each trade in it: the VWAP of bars is off by
-at most the mean of max(high - close, close - low) weighted by volume.
+A trade bar is a TRADE as `bars` says. A quote bar is the QUOTE that stood at its end, marked
+SNAPSHOT like it, and told at its close.
 
 An index bar is no trade, its last field counts updates: it is an INDICATIVE QUOTE, bid = ask =
 level, without size.
@@ -34,20 +30,6 @@ def quote_bar(places: int) -> tuple[int, ...]:
     price = places + OPTIONAL
     side = (price, price, price, price, _SIZE + OPTIONAL)
     return 6, *side, *side
-
-
-def trades(
-    rows: Iterator[np.ndarray], number: int, start: int, tally: Tally
-) -> Iterator[np.ndarray]:
-    """A TRADE a bar; `start` is midnight and one period."""
-    for line, time, _, high, low, close, volume in (block.T for block in rows):
-        out = events(Kind.TRADE, number, start + time, line)
-        out["price"], out["size"], out["reference"] = close, volume * PRICE_UNIT, line
-        out["flags"] = Flag.SNAPSHOT
-        outside = int(np.count_nonzero((close > high) | (close < low)))
-        if outside:
-            tally.alarms["a bar that closes outside its range"] += outside
-        yield out
 
 
 def levels(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ingest.event import Kind
-from ingest.feeds.currency import usd_rate
+from ingest.feeds.currency import pair
 from ingest.feeds.feed import FeedError, Tally, events
-from ingest.instrument import AssetClass, Instrument, PriceFormat
+from ingest.instrument import Instrument
 
 QUOTE = (6, 9, 9)
 ZONES = {"fxcm": "Etc/GMT+5", "oanda": "UTC"}  # POSIX sign: GMT+5 is five hours behind UTC.
@@ -27,16 +27,8 @@ def instrument(symbol: str, path: Path, line: bytes, number: int) -> tuple[Instr
             path,
             f"keep it below a folder named {' or '.join(ZONES)}",
         )
-    base, quote = symbol[:3].upper(), symbol[3:].upper()
-    decimals = 3 if quote == "JPY" or base in ("XAU", "XAG") else 5
-    rate = 1.0 / float(line.split(b",")[1]) if base == "USD" else usd_rate(quote, path)
-    metal = base in ("XAU", "XAG")
-    kind = AssetClass.COMMODITY_FUTURE if metal else AssetClass.FX
-    return Instrument(
-        *(number, f"{base}{quote}.{venue.upper()}", kind, venue.upper(), quote),
-        *(1.0, 10.0**-decimals, decimals, PriceFormat.DECIMAL if metal else PriceFormat.PIPS),
-        usd_rate=rate,
-    ), ZONES[venue]
+    price = float(line.split(b",")[1])
+    return pair(symbol[:3], symbol[3:], venue, price, number, path), ZONES[venue]
 
 
 def quotes(

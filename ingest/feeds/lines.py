@@ -6,7 +6,9 @@ kept; its neighbours are not touched.
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numba import njit
@@ -87,6 +89,19 @@ def exact(text: str, places: int = 9) -> int:
     if whole != value or not -(2**63) < whole < 2**63:
         raise ValueError(f"{text!r} has too many digits")
     return whole
+
+
+def parse_moment(text: str, zone: str) -> int:
+    """A date and time of a message, of the clocks of `zone`: ns since the epoch; or ValueError."""
+    data = text.encode()
+    reason, clock = number(np.frombuffer(data, np.uint8), 0, len(data), MOMENT)
+    if reason:
+        raise ValueError(f"{text!r} is not a date and time")
+    if zone == "UTC":
+        return int(clock)
+    day, since = divmod(int(clock), _DAY_NS)
+    local = datetime(1970, 1, 1) + timedelta(days=day, seconds=since // _SECOND_NS)  # noqa: DTZ001
+    return int(local.replace(tzinfo=ZoneInfo(zone)).timestamp()) * _SECOND_NS + since % _SECOND_NS
 
 
 def parse(
