@@ -1,17 +1,16 @@
 """Stand-in for a Kafka broker: Kafka's own protocol on one node, with its log in memory.
 
 In: requests of any Kafka client, in the versions of VERSIONS. Out: the answers of a broker.
-A batch of records is kept as it came, compressed or not, and goes out as it is kept: one copy
-in, none out. A fetch that found too little waits and is answered as soon as there is enough.
+A batch of records is kept as it came, compressed or not, and goes out as it is kept. A fetch that
+found too little waits and is answered as soon as there is enough.
 
 What a broker does and this one does not: groups that share out partitions (clients assign them
 themselves), dedup of an idempotent producer's retries, transactions, deletion by age, the check
-of a batch's checksum (its readers check it). Nothing outlives the process.
+of a batch's checksum (readers may). Nothing outlives the process.
 """
 
 import asyncio
 import re
-import socket
 import struct
 from bisect import bisect_right
 from collections.abc import Callable
@@ -24,12 +23,13 @@ LOG_BYTES_MAX = 48 << 20  # Of one partition: at 4 MB a second of all 13, two an
 TOTAL_BYTES_MAX = 1 << 30  # Of all together; beyond it the biggest partition gives way.
 KEPT_OF_FULL = 15 / 16  # How much stays when the oldest must go: seldom, and then many at once.
 PARTITIONS_DEFAULT = 4  # Of a topic that is made because somebody asked for it.
-TOPICS_MAX, PARTITIONS_MAX = 1000, 1000
+TOPICS_MAX = PARTITIONS_MAX = 1000
 REQUEST_BYTES_MAX = 32 << 20  # The biggest batch of the product's own producer is 2 MB.
 RECEIVE_BYTES = 1 << 18  # A dozen of frames: what a producer sends at once is read at once.
 UNSENT_BYTES_MAX = 64 << 20  # A client that asks for more before it has read this must wait.
-PIECES_MAX = 256  # Answers to requests that came together are sent together, so many pieces.
+JOINED_BYTES_MAX = 1 << 16  # Below this, a copy is cheaper than a list of pieces.
 CLOGGED_SECONDS = 0.005  # How soon we look again whether it has.
+PIECES_MAX = 256  # Answers to requests that came together are sent together, so many pieces.
 GATHER_SECONDS = 0.001  # A waiting fetch is answered this long after the first new batch.
 STOP_POLL_SECONDS = 0.05
 
@@ -44,7 +44,7 @@ VERSIONS = {  # The oldest that current clients speak: no tagged fields. librdka
     OFFSET_FETCH: (1, 1),
     FIND_COORDINATOR: (0, 0),
     API_VERSIONS: (0, 0),
-    CREATE_TOPICS: (2, 2),
+    CREATE_TOPICS: (2, 4),
     INIT_PRODUCER_ID: (0, 0),
 }
 
@@ -57,12 +57,10 @@ TOPIC = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 I16, I32, I64, BOOL = (struct.Struct(f">{code}") for code in "hiq?")
 II, IQ = struct.Struct(">ii"), struct.Struct(">iq")
 HEAD = struct.Struct(">hhi")  # API, version, correlation.
-VERSION_RANGE = struct.Struct(">hhh")
 # A batch: base offset, length of what follows these 12 bytes, leader epoch, magic, checksum,
 # attributes, offset of the last record behind the base; the greatest time at byte 35.
 BATCH = struct.Struct(">qiibIhi")
-BATCH_TIME_AT, BATCH_HEAD_BYTES, BATCH_LENGTH_AT = 35, 61, 12
-PLACED = struct.Struct(">qi")  # Base offset and length, rewritten together; neither is summed.
+BATCH_TIME_AT, BATCH_HEAD_BYTES, BATCH_EPOCH_AT = 35, 61, 12
 PRODUCE_HEAD = struct.Struct(">hi")  # Acks, patience.
 FETCH_HEAD = struct.Struct(">iiiib")  # Replica, patience in ms, bytes at least, at most, isolation.
 MAKE, MAKE_TAIL = struct.Struct(">ih"), struct.Struct(">i?")  # Partitions; patience, dry run.
@@ -106,8 +104,8 @@ class Log:
     def forget(self, bytes_max: float) -> int:
         """Drop the oldest batches until `bytes_max` are left; the bytes dropped. One stays."""
         before = self.kept_bytes
-        many = bisect_right(self.positions, self.position - bytes_max - 1)
-        many = min(many, len(self.batches) - 1)
+        beyond = bisect_right(self.positions, self.position - bytes_max - 1)
+        many = min(beyond, len(self.batches) - 1)
         del self.bases[:many], self.positions[:many], self.batches[:many]
         return before - self.kept_bytes
 
@@ -227,8 +225,6 @@ class Broker:
         logs = self.topics.get(topic, ())
         return logs[partition] if 0 <= partition < len(logs) else None
 
-    # Produce.
-
     def _produce(self, request: Request) -> Answer | None:
         request.text()  # The transaction.
         acks, _ = request.take(PRODUCE_HEAD)
@@ -254,8 +250,8 @@ class Broker:
             return error, -1, -1
         base = log.end
         for begin, stop, records in batches:
-            PLACED.pack_into(buffer, begin, log.end, stop - begin - BATCH_LENGTH_AT)
-            I32.pack_into(buffer, begin + BATCH_LENGTH_AT, 0)  # The leader's epoch.
+            I64.pack_into(buffer, begin, log.end)  # This and the leader's epoch are not summed.
+            I32.pack_into(buffer, begin + BATCH_EPOCH_AT, 0)
             log.append(bytes(memoryview(buffer)[begin:stop]), records)
         self.kept_bytes += end - at
         self._make_room(log)
@@ -269,10 +265,8 @@ class Broker:
             self.kept_bytes -= log.forget(self.log_bytes_max * KEPT_OF_FULL)
         if self.kept_bytes > self.total_bytes_max:
             logs = (log for logs in self.topics.values() for log in logs)
-            biggest = max(logs, key=lambda log: log.kept_bytes)
+            biggest = max(logs, key=lambda log: len(log.batches) > 1 and log.kept_bytes)
             self.kept_bytes -= biggest.forget(biggest.kept_bytes * KEPT_OF_FULL)
-
-    # Fetch.
 
     def fetch(self, request: Request, correlation: int, client: "Connection") -> Answer | None:
         """The answer, or None: the client will get it when there is enough for it."""
@@ -309,8 +303,8 @@ class Broker:
 
     def fetched(self, fetch: Fetch) -> Answer:
         """The answer to a fetch: what there is now."""
-        answer = [struct.pack(">ihi", 0, NONE, 0) if fetch.version >= 7 else I32.pack(0)]
-        answer.append(I32.pack(len(fetch.places)))
+        head = struct.pack(">ihi", 0, NONE, 0) if fetch.version >= 7 else I32.pack(0)
+        answer = [head, I32.pack(len(fetch.places))]
         left = fetch.bytes_max
         for topic, wanted in fetch.places:
             answer.append(_text(topic) + I32.pack(len(wanted)))
@@ -348,10 +342,8 @@ class Broker:
         if self.waiting:
             self._look_at(min(fetch.deadline for fetch in self.waiting.values()))
 
-    # Topics and offsets.
-
     def _metadata(self, request: Request) -> Answer:
-        (count,) = request.take(I32)
+        (count,) = request.take(I32)  # Below 0: all.
         names = [request.text() for _ in range(count)] if count >= 0 else list(self.topics)
         (may_make,) = request.take(BOOL)
         host = I32.pack(NODE) + _text(LOOPBACK.encode()) + struct.pack(">ih", self.port, -1)
@@ -370,10 +362,10 @@ class Broker:
         return [I32.pack(0), _array([host]), cluster, _array(topics)]
 
     def _make(self, topic: bytes, partitions: int, *, really: bool = True) -> int:
-        if not TOPIC.fullmatch(topic) or len(self.topics) >= TOPICS_MAX:
-            return INVALID_TOPIC
         if topic in self.topics:
             return TOPIC_EXISTS
+        if not TOPIC.fullmatch(topic) or len(self.topics) >= TOPICS_MAX:
+            return INVALID_TOPIC
         if not 0 < partitions <= PARTITIONS_MAX:
             return INVALID_PARTITIONS
         if really:
@@ -390,7 +382,7 @@ class Broker:
                     request.take(I32)
             for _ in request.each():  # Settings, of which we have none.
                 request.text(), request.text()
-            wanted.append((topic, partitions))
+            wanted.append((topic, PARTITIONS_DEFAULT if partitions == -1 else partitions))
         _, only_ask = request.take(MAKE_TAIL)
         made = [
             _text(topic) + struct.pack(">hh", self._make(topic, count, really=not only_ask), -1)
@@ -406,19 +398,15 @@ class Broker:
         log = self.log(topic, partition)
         if log is None:
             return struct.pack(">ihqq", partition, UNKNOWN_TOPIC, -1, -1)
-        known = {LATEST: (-1, log.end), EARLIEST: (-1, log.start)}
-        found = known.get(time_ms) or log.since(time_ms)
-        return struct.pack(">ihqq", partition, NONE, *found)
+        found = {LATEST: (-1, log.end), EARLIEST: (-1, log.start)}.get(time_ms)
+        return struct.pack(">ihqq", partition, NONE, *(found or log.since(time_ms)))
 
     def _find_coordinator(self, request: Request) -> Answer:
-        host = _text(LOOPBACK.encode())
-        return [struct.pack(">hi", NONE, NODE), host, I32.pack(self.port)]
+        return [struct.pack(">hi", NONE, NODE), _text(LOOPBACK.encode()), I32.pack(self.port)]
 
     def _offset_commit(self, request: Request) -> Answer:
         group = request.text()
-        request.take(I32)  # The generation of a group that shares out partitions.
-        request.text()
-        request.take(I64)
+        request.take(I32), request.text(), request.take(I64)  # A member of it, and for how long.
 
         def commit(topic: bytes, partition: int, offset: int) -> bytes:
             note = request.text()
@@ -450,10 +438,10 @@ def _batches(buffer: bytearray, at: int, end: int) -> tuple[list[tuple[int, int,
         if end - at < BATCH_HEAD_BYTES:
             return [], CORRUPT
         _, length, _, magic, _, _, last = BATCH.unpack_from(buffer, at)
-        stop = at + BATCH_LENGTH_AT + length
+        stop = at + BATCH_EPOCH_AT + length
         if magic != 2:
             return [], WRONG_FORMAT
-        if length < BATCH_HEAD_BYTES - BATCH_LENGTH_AT or stop > end or last < 0:
+        if length < BATCH_HEAD_BYTES - BATCH_EPOCH_AT or stop > end or last < 0:
             return [], CORRUPT
         found.append((at, stop, last + 1))
         at = stop
@@ -483,10 +471,9 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send small answers at once."""
+        """A client came; asyncio itself sends small answers at once (TCP_NODELAY)."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._broker.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -560,7 +547,7 @@ class Connection(asyncio.BufferedProtocol):
         lowest, highest = VERSIONS.get(api, (0, -1))
         if api == API_VERSIONS:  # In a version that we do not have, it is answered in the oldest.
             error = NONE if request.version <= highest else UNSUPPORTED_VERSION
-            ranges = [VERSION_RANGE.pack(key, *those) for key, those in VERSIONS.items()]
+            ranges = [struct.pack(">hhh", key, *those) for key, those in VERSIONS.items()]
             return _framed(correlation, [I16.pack(error), _array(ranges)])
         if not lowest <= request.version <= highest:
             raise MalformedError
@@ -571,7 +558,11 @@ class Connection(asyncio.BufferedProtocol):
         return [] if answer is None else _framed(correlation, answer)
 
     def _send(self, pieces: Answer) -> None:
-        if pieces and not self.transport.is_closing():
+        if not pieces or self.transport.is_closing():
+            return
+        if sum(map(len, pieces)) <= JOINED_BYTES_MAX:
+            self.transport.write(b"".join(pieces))
+        else:
             self.transport.writelines(pieces)
 
     def _clogged(self) -> bool:

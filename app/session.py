@@ -39,7 +39,11 @@ PUSH_MAGIC = 0x31504754  # "TGP1"
 ACK_MAGIC = 0x31414754  # "TGA1"
 ACK = struct.Struct("<IIdd")  # magic, samples, sequence painted, worst latency in ms
 _PUSH = struct.Struct("<IIddd")  # magic, sections, sequence, ts_push in ms, epoch
-WINDOW = 2  # Pushes on their way: one being painted, one behind it.
+# Pushes on their way to a page. One that paints in time gets every cut at once: held back until
+# the ack of the frame before, a cut would miss the frame that is about to be painted. One that
+# takes longer than two frames is busy, and gets the newest when it has painted the last.
+WINDOW = 6
+PROMPT_SECONDS = 0.04
 SERIES_SECONDS = 0.25
 RETRY_SECONDS = 0.002
 VIEWS_MAX = 256
@@ -86,7 +90,8 @@ class Session:
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
         self.transport: Transport | None = None
         self.sent = -1
-        self.unacked: deque[int] = deque()
+        self.unacked: deque[tuple[int, float]] = deque()  # sequence and moment of each push
+        self.prompt = True  # Whether its last paint was acknowledged within PROMPT_SECONDS.
         self.pushes = self.acks = self.bytes = 0
         self.acked_at = 0.0
 
@@ -130,13 +135,22 @@ class Session:
 
     def ack(self, sequence: int, latency_ms: float, samples: int) -> None:
         """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint."""
-        while self.unacked and self.unacked[0] <= sequence:
-            self.unacked.popleft()
+        now = time.monotonic()
+        while self.unacked and self.unacked[0][0] <= sequence:
+            _, pushed_at = self.unacked.popleft()
+            self.prompt = now - pushed_at < PROMPT_SECONDS
         self.acks += 1
-        self.acked_at = time.monotonic()
+        self.acked_at = now
         if samples:
             self.hub.glass.add(latency_ms)
         self.hub.push(self)
+
+    def ready(self) -> bool:
+        """Whether the page keeps up: nothing is on its way, or little and not for long."""
+        if not self.unacked:
+            return True
+        young = time.monotonic() - self.unacked[0][1] < PROMPT_SECONDS
+        return self.prompt and young and len(self.unacked) < WINDOW
 
     def close(self) -> None:
         """The page is gone."""
@@ -229,7 +243,7 @@ class Hub:
     def push(self, session: Session) -> None:
         """Send a page what it misses, if it is ready."""
         transport = session.transport
-        if transport is None or len(session.unacked) >= WINDOW:
+        if transport is None or not session.ready():
             return
         if not transport.ready():
             self.loop.call_later(RETRY_SECONDS, self._retry, session)
@@ -240,7 +254,7 @@ class Hub:
         if not framed:
             return
         self._wait.add((clock.now_ns() - self.mirror.applied_ns) / 1e6)
-        session.unacked.append(sequence)
+        session.unacked.append((sequence, time.monotonic()))
         session.pushes += 1
         session.bytes += len(framed)
         if not transport.write(framed):

@@ -14,7 +14,6 @@ Error against 50 digits: price <= 4 eps x conditioning, Greeks <= 1e-12 as in bl
 # ruff: noqa: FURB136 - min and max can lose a NaN; a comparison that it fails keeps it.
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -71,18 +70,15 @@ def greeks(sign, forward, strike, time, volatility, rate, out):
         out[VEGA, i] = density * root * VOL_POINT
         out[THETA, i] = (r * worth - 0.5 * density * v * (v / total)) * DAY
         out[RHO, i] = -t * worth * BASIS_POINT
-        out[RHO_INCOME, i] = 0.0 if known else np.nan
+        out[RHO_INCOME, i] = 0.0 * worth
         out[VANNA, i] = -slope * (root / total) * VOL_POINT
         out[VOLGA, i] = slope * d * root * (root / total) * (VOL_POINT * VOL_POINT)
         out[CHARM, i] = (r * delta + 0.5 * slope * (v / total) * (v / total)) * DAY
 
 
-def bachelier(
-    sign: Any, forward: Any, strike: Any, time: Any, volatility: Any, rate: Any
-) -> np.ndarray:
+def bachelier(sign, forward, strike, time, volatility, rate):
     """[10, n]: options on a forward or future; arguments broadcast to one [n]."""
     arguments = columns(sign, forward, strike, time, volatility, rate)
     out = np.empty((len(GREEKS), len(arguments[0])))
-    compiled: Any = greeks
-    compiled(*arguments, out)
+    greeks(*arguments, out)
     return out

@@ -36,7 +36,8 @@ No fast-math here: live, record and a later check must find the same bits on any
 contraction and reordering LLVM still makes vectors of it, because nothing branches and nothing is
 summed over options. Error against 50 digits: price <= 4 eps x conditioning for every
 out-of-the-money price >= 1e-290, Greeks <= 1e-12 of themselves or, where they are a sum that
-changes its sign (theta, vanna, volga, charm), of the sizes summed.
+changes its sign (theta, vanna, volga, charm), of the sizes summed. THETA is the Black-Scholes
+equation, rate price - (rate - income) spot delta - volatility**2 spot**2 gamma / 2.
 
 Sources: Black and Scholes (1973), Merton (1973), Black (1976), Garman and Kohlhagen (1983);
 Greeks as in E. G. Haug, "The Complete Guide to Option Pricing Formulas" (2007).
@@ -45,7 +46,6 @@ Greeks as in E. G. Haug, "The Complete Guide to Option Pricing Formulas" (2007).
 # ruff: noqa: FURB136 - min and max can lose a NaN; a comparison that it fails keeps it.
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -84,7 +84,7 @@ def terms(sign, spot, strike, time, volatility, rate, income):
     tail1 = density * mills(abs(d1))
     tail2 = density * mills(abs(d2))
     outside = 1.0 if x < 0.0 else -1.0  # The sign of the option that is out of the money.
-    # There either both sides are tails, or N(d1) is just above and N(d2) just below a half.
+    # Of that one both N are tails, or else the long one is above a half and the short one below.
     between = paid - tail1 - tail2 if outside > 0.0 else owed - tail2 - tail1
     out = abs(tail1 - tail2) if d1 * d2 > 0.0 else between
     out = 0.0 if out < 0.0 else out
@@ -137,26 +137,20 @@ def greeks_second(sign, spot, strike, time, volatility, rate, income, future, ou
         out[CHARM, i] = (q * s * long - drift) / at * DAY
 
 
-KERNELS: tuple[Any, ...] = (greeks_first, greeks_second)
+KERNELS = (greeks_first, greeks_second)
 
 
-def black_scholes_merton(
-    sign: Any, spot: Any, strike: Any, time: Any, volatility: Any, rate: Any, dividend_yield: Any
-) -> np.ndarray:
+def black_scholes_merton(sign, spot, strike, time, volatility, rate, dividend_yield):
     """[10, n]: options on a spot that pays `dividend_yield`; arguments broadcast to one [n]."""
     return _both(False, sign, spot, strike, time, volatility, rate, dividend_yield)
 
 
-def black_76(
-    sign: Any, future: Any, strike: Any, time: Any, volatility: Any, rate: Any
-) -> np.ndarray:
+def black_76(sign, future, strike, time, volatility, rate):
     """[10, n]: options on a future, paid for at once; Greeks are of the future."""
     return _both(True, sign, future, strike, time, volatility, rate, rate)
 
 
-def garman_kohlhagen(
-    sign: Any, spot: Any, strike: Any, time: Any, volatility: Any, domestic: Any, foreign: Any
-) -> np.ndarray:
+def garman_kohlhagen(sign, spot, strike, time, volatility, domestic, foreign):
     """[10, n]: options on a foreign currency; RHO is of the domestic rate, RHO_INCOME foreign.
 
     Price and delta are in the domestic currency per unit of the foreign one, not adjusted for
@@ -165,14 +159,11 @@ def garman_kohlhagen(
     return _both(False, sign, spot, strike, time, volatility, domestic, foreign)
 
 
-def forward_form(
-    sign: Any, forward: Any, strike: Any, time: Any, volatility: Any, discount: Any
-) -> np.ndarray:
-    """[10, n]: as black_76, by the value today of 1 at expiry instead of a rate."""
+def forward_form(sign, forward, strike, time, volatility, discount):
+    """[10, n]: as black_76, by the value today of 1 at expiry (1 without time) for a rate."""
     *rest, years, sigma, worth = columns(sign, forward, strike, time, volatility, discount)
     rate = np.empty_like(years)
-    compiled: Any = implied_rate
-    compiled(worth, years, rate)
+    implied_rate(worth, years, rate)
     return _both(True, *rest, years, sigma, rate, rate)
 
 
@@ -184,13 +175,13 @@ def implied_rate(discount, time, out):
         out[i] = rate if discount[i] > 0.0 else np.nan
 
 
-def columns(*values: Any) -> list[np.ndarray]:
+def columns(*values):
     """Scalars and arrays broadcast to contiguous float64 arrays of one length."""
     whole = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, np.float64)) for v in values))
     return [np.ascontiguousarray(column) for column in whole]
 
 
-def _both(future: bool, *values: Any) -> np.ndarray:
+def _both(future, *values):
     arguments = columns(*values)
     out = np.empty((len(GREEKS), len(arguments[0])))
     for kernel in KERNELS:

@@ -40,8 +40,8 @@ from compute.kernels.normal import DENSITY_0, exp, log_ratio, loss, mills
 LEFT_MAX = 3e-4  # Residual before the last step, of the volatility: its 4th power is < 1e-14.
 STEPS_MAX = 8  # From the cold guess two do; more are for a point nobody has met.
 SHARE_MIN = 1e-300  # A price below this share of its bound counts as none.
-SIZE_MAX = 1e300  # Of a forward or strike.
-STRADDLE = math.sqrt(0.5 * math.pi)  # Normal total volatility of an at-the-money straddle of 1.
+SIZE_MAX = 1e300  # Of a forward, a strike, a discount.
+STRADDLE = math.sqrt(0.5 * math.pi)  # Normal volatility of a straddle of 1; the Mills ratio of 0.
 ROOT_3 = math.sqrt(3.0)
 
 
@@ -63,7 +63,7 @@ def householder(miss, slope, bend, twist):
 def value_of(x, total):
     """(share, vega, rest) of the out-of-the-money price by min(forward, strike); rest 1 - share.
 
-    vega is the derivative by `total`. Whichever of share and rest is small is exact.
+    vega is the derivative by `total`. Share and rest are as exact as their conditioning allows.
     """
     y = x / total
     d1 = 0.5 * total - y
@@ -129,8 +129,9 @@ def guess(x, share):
     centre = math.sqrt(2.0 * x)  # Where the price as a function of total volatility turns.
     share_c, vega_c, rest_c = value_of(x, centre)
     if share < share_c:
-        # The floor is for x so small that the difference is rounding; any cut will do.
-        low = max(centre - share_c / vega_c, 0.01 * centre)
+        low = centre - share_c / vega_c
+        if centre < 1e-3:  # It cancels; so its series, share_c / vega_c = M(0) - M(centre).
+            low = centre * centre * (0.5 * STRADDLE - centre / 3.0)
         share_l, vega_l, _ = value_of(x, low)
         if share < share_l:
             return guess_low(x, share, low, share_l, vega_l)
@@ -161,7 +162,7 @@ def guess_low(x, share, low, share_l, vega_l):
     growth = scale * exp(z * z + 0.125 * square)
     curved = math.pi / 6.0 * z * z / (low * square) * tail * bent * growth * growth
     t = share / share_l
-    f = cubic(t, 1.0 - t, share_l, 0.0, size * tail**3, scale, slope, curved, False)
+    f = cubic(t, 1.0 - t, share_l, 0.0, size * tail * tail * tail, scale, slope, curved, False)
     return x / (ROOT_3 * quantile(exp(log_ratio(f, size) / 3.0)))
 
 
@@ -188,9 +189,9 @@ def normalise(sign, price, forward, strike, time, discount, x, share):
         outer = price[i] / discount[i] - (0.0 if inner < 0.0 else inner)
         part = outer / (k if k < f else f)
         known = (f > 0.0) & (f <= SIZE_MAX) & (k > 0.0) & (k <= SIZE_MAX) & (s * s == 1.0)
-        known = known & (discount[i] > 0.0) & (time[i] > 0.0) & (part >= 0.0) & (part < 1.0)
+        known = known & (discount[i] > 0.0) & (discount[i] <= SIZE_MAX) & (time[i] > 0.0)
         x[i] = abs(log_ratio(f, k))
-        share[i] = part if known else np.nan
+        share[i] = part if known & (part >= 0.0) & (part < 1.0) else np.nan
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -200,9 +201,10 @@ def move(x, share, total, out, left):
     `left` is the residual there was before: the price's error by its vega, relative to `total`.
     """
     for i in range(x.shape[0]):
-        moved, newton = step(x[i], share[i], total[i])
-        out[i] = total[i] + moved
-        left[i] = abs(newton) / total[i]
+        now = total[i]
+        moved, newton = step(x[i], share[i], now)
+        out[i] = now + moved
+        left[i] = abs(newton) / now if now > 0.0 else np.inf
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -225,11 +227,11 @@ def finish(x, share, total, left, time, out):
         found = total[i]
         if share[i] < SHARE_MIN:
             found = 0.0
-        elif not (left[i] <= LEFT_MAX and found > 0.0):
+        elif not share[i] < 1.0:  # NaN.
             found = np.nan
-            if share[i] >= SHARE_MIN:  # Not NaN.
-                found = settle(x[i], share[i])
-                alone += 1
+        elif not (left[i] <= LEFT_MAX and found > 0.0):
+            found = settle(x[i], share[i])
+            alone += 1
         out[i] = found / math.sqrt(time[i])
     return alone
 
@@ -285,7 +287,8 @@ def normal(sign, price, forward, strike, time, discount, out):
         inner = s * (f - k)
         outer = price[i] / discount[i] - (0.0 if inner < 0.0 else inner)
         gap = abs(f - k)
-        known = (discount[i] > 0.0) & (time[i] > 0.0) & (outer >= 0.0) & (s * s == 1.0)
+        known = (discount[i] > 0.0) & (discount[i] <= SIZE_MAX) & (time[i] > 0.0)
+        known = known & (gap <= SIZE_MAX) & (outer >= 0.0) & (outer <= SIZE_MAX) & (s * s == 1.0)
         none = (outer == 0.0) | (outer < SHARE_MIN * gap)
         target = 1.0 + gap if none else outer  # Anything that can be solved.
         straddle = gap + 2.0 * target

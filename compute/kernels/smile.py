@@ -45,12 +45,35 @@ QUOTES_MIN = 5  # As many as parameters.
 GRID = 41  # Points of the penalties; odd, so that one is at the money.
 CHECKS = 201  # Points of the final checks.
 K_MAX = 1.5  # Strikes of 22 to 448 % of the forward.
-ROUNDS = 60
+COMPASS = 24  # Rounds of the search for a start.
+ROUNDS = 40
+STEP = 1e-7  # Of a parameter, for slopes.
 STIFFNESS = (1e2, 1e3, 1e4)  # Of the penalties, round after round while arbitrage remains.
 MARGIN = 2e-3  # Penalties begin before 0, so that between points of the grid there is none either.
 HUBER = 3.0  # Errors beyond so many of a quote's own count by size, not by square.
 WING_MAX = 1.98  # Slope of w; 2 is Lee's bound.
 WING_MIN = 1e-7
+RIDGE = (
+    0.02  # Holds back wings that quotes do not: a slope, per root of w at the money, as an error.
+)
+BEYOND = 0.1  # The calendar is kept within the quotes and this share of their reach on either side.
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _weighted_median(value, error, near, count):
+    """The least of the `near` values with half of the weight, 1 / error^2, at or below it."""
+    whole = 0.0
+    for place in range(count):
+        whole += 1.0 / (error[near[place]] * error[near[place]])
+    middle = np.inf
+    for place in range(count):
+        below = 0.0
+        for other in range(count):
+            if value[near[other]] <= value[near[place]]:
+                below += 1.0 / (error[near[other]] * error[near[other]])
+        if below >= 0.5 * whole:
+            middle = min(middle, value[near[place]])
+    return middle
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -62,8 +85,9 @@ def forward(strike, call_bid, call_ask, put_bid, put_ask, discount):
     1 / spread^2 over those that hold the weighted median within their spread.
     """
     size = strike.shape[0]
-    away, value, error = np.full(size, np.inf), np.empty(size), np.empty(size)
+    away, value, error = np.empty(size), np.empty(size), np.empty(size)
     for i in range(size):
+        away[i] = np.inf
         open_call = 0.0 < call_bid[i] <= call_ask[i]
         open_put = 0.0 < put_bid[i] <= put_ask[i]
         if open_call and open_put:
@@ -72,19 +96,26 @@ def forward(strike, call_bid, call_ask, put_bid, put_ask, discount):
             value[i] = strike[i] + gap / discount
             spread = 0.5 * (call_ask[i] - call_bid[i] + put_ask[i] - put_bid[i]) / discount
             error[i] = max(spread, 1e-6 * strike[i])
-    near = np.argsort(away)[:PARITY_STRIKES]
-    near = near[np.isfinite(away[near])]
-    if near.shape[0] == 0:
+    near, count = np.empty(PARITY_STRIKES, np.int64), 0
+    while count < PARITY_STRIKES:
+        nearest = -1
+        for i in range(size):
+            if away[i] < (away[nearest] if nearest >= 0 else np.inf):
+                nearest = i
+        if nearest < 0:
+            break
+        near[count] = nearest
+        away[nearest] = np.inf
+        count += 1
+    if count == 0:
         return np.nan, np.nan, 0
-    near = near[np.argsort(value[near])]
-    weights = 1.0 / (error[near] * error[near])
-    middle = value[near[np.searchsorted(np.cumsum(weights), 0.5 * weights.sum())]]
+    middle = _weighted_median(value, error, near, count)
     total, weight, used = 0.0, 0.0, 0
-    for place in range(near.shape[0]):
+    for place in range(count):
         i = near[place]
         if abs(value[i] - middle) <= error[i]:
-            total += weights[place] * value[i]
-            weight += weights[place]
+            total += value[i] / (error[i] * error[i])
+            weight += 1.0 / (error[i] * error[i])
             used += 1
     return total / weight, 1.0 / math.sqrt(weight), used
 
@@ -145,7 +176,7 @@ def _density(k, w, slope, bend):
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def _grid(scale, out):
-    """k from -K_MAX to K_MAX, dense within a few `scale` of the money."""
+    """Fill `out` with k from -K_MAX to K_MAX, dense within a few `scale` of the money."""
     reach = math.asinh(K_MAX / scale)
     for j in range(out.shape[0]):
         out[j] = scale * math.sinh(reach * (2.0 * j / (out.shape[0] - 1) - 1.0))
@@ -164,7 +195,7 @@ def _unpack(free, scale):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _residuals(free, scale, k, w, error, grid, floor, floor_wings, stiffness, out):
+def _residuals(free, scale, k, w, error, grid, floor, stiffness, out):
     """Errors in units of the quotes' own, then penalties; returns half their sum of squares."""
     a, b, rho, m, s = _unpack(free, scale)
     quotes = k.shape[0]
@@ -187,8 +218,8 @@ def _residuals(free, scale, k, w, error, grid, floor, floor_wings, stiffness, ou
     last = quotes + 2 * GRID
     beyond = max(max(left, right) - WING_MAX, 0.0)
     out[last] = stiffness * (beyond + max(-min(free[B], free[RHO]), 0.0))
-    out[last + 1] = stiffness * max(floor_wings[0] - left, 0.0)
-    out[last + 2] = stiffness * max(floor_wings[1] - right, 0.0)
+    out[last + 1] = RIDGE * left / math.sqrt(scale)
+    out[last + 2] = RIDGE * right / math.sqrt(scale)
     total = 0.0
     for i in range(out.shape[0]):
         total += out[i] * out[i]
@@ -216,7 +247,15 @@ def _solve(matrix, right):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _descend(free, scale, k, w, error, grid, floor, floor_wings, stiffness):
+def _dot(one, other):
+    total = 0.0
+    for i in range(one.shape[0]):
+        total += one[i] * other[i]
+    return total
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _descend(free, scale, k, w, error, grid, floor, stiffness):
     """Levenberg and Marquardt from `free`, which it moves; returns the cost reached."""
     size = k.shape[0] + 2 * GRID + 3
     here, there = np.empty(size), np.empty(size)
@@ -224,34 +263,39 @@ def _descend(free, scale, k, w, error, grid, floor, floor_wings, stiffness):
     trial = np.empty(PARAMETERS)
     matrix, step = np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
     normal, gradient = np.empty((PARAMETERS, PARAMETERS)), np.empty(PARAMETERS)
-    cost = _residuals(free, scale, k, w, error, grid, floor, floor_wings, stiffness, here)
+    cost = _residuals(free, scale, k, w, error, grid, floor, stiffness, here)
     damping, stale = 1e-3, True
     for _ in range(ROUNDS):
         if stale:
             for p in range(PARAMETERS):
-                trial[:] = free
-                trial[p] += 1e-7
-                _residuals(trial, scale, k, w, error, grid, floor, floor_wings, stiffness, there)
-                slopes[p] = (there - here) * 1e7
+                for c in range(PARAMETERS):
+                    trial[c] = free[c] + (STEP if c == p else 0.0)
+                _residuals(trial, scale, k, w, error, grid, floor, stiffness, there)
+                for i in range(size):
+                    slopes[p, i] = (there[i] - here[i]) / STEP
             for p in range(PARAMETERS):
-                gradient[p] = (slopes[p] * here).sum()
+                gradient[p] = _dot(slopes[p], here)
                 for c in range(p + 1):
-                    normal[p, c] = normal[c, p] = (slopes[p] * slopes[c]).sum()
+                    normal[p, c] = _dot(slopes[p], slopes[c])
+                    normal[c, p] = normal[p, c]
             stale = False
-        matrix[:] = normal
         for p in range(PARAMETERS):
+            for c in range(PARAMETERS):
+                matrix[p, c] = normal[p, c]
             matrix[p, p] = normal[p, p] * (1.0 + damping) + 1e-12
             step[p] = -gradient[p]
         if not _solve(matrix, step):
             damping *= 10.0
             continue
-        trial[:] = free + step
-        reached = _residuals(
-            trial, scale, k, w, error, grid, floor, floor_wings, stiffness, there
-        )
+        for p in range(PARAMETERS):
+            trial[p] = free[p] + step[p]
+        reached = _residuals(trial, scale, k, w, error, grid, floor, stiffness, there)
         if reached < cost:
             done = cost - reached <= 1e-7 * cost
-            free[:], here[:] = trial, there
+            for p in range(PARAMETERS):
+                free[p] = trial[p]
+            for i in range(size):
+                here[i] = there[i]
             cost, damping, stale = reached, max(damping * 0.2, 1e-9), True
             if done:
                 break
@@ -263,46 +307,73 @@ def _descend(free, scale, k, w, error, grid, floor, floor_wings, stiffness):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _start(scale, k, w, error, grid, floor, floor_wings, free):
-    """The best of a few (m, s), for each of which a, b rho and b are linear least squares."""
-    width, low, high = math.sqrt(scale), k.min(), k.max()
-    matrix, right = np.empty((3, 3)), np.empty(3)
-    out, trial = np.empty(k.shape[0] + 2 * GRID + 3), np.empty(PARAMETERS)
-    least = np.inf
+def _project(m, log_s, scale, k, w, error, trial):
+    """`trial` at (m, s) with a, b rho and b by linear least squares; returns its cost alone."""
+    matrix, right = np.zeros((3, 3)), np.zeros(3)
+    s = math.exp(log_s)
+    for i in range(k.shape[0]):
+        x, weight = k[i] - m, 1.0 / (error[i] * error[i])
+        root = math.sqrt(x * x + s * s)
+        matrix[0, 0] += weight
+        matrix[1, 0] += weight * x
+        matrix[2, 0] += weight * root
+        matrix[1, 1] += weight * x * x
+        matrix[2, 1] += weight * x * root
+        matrix[2, 2] += weight * root * root
+        right[0] += weight * w[i]
+        right[1] += weight * w[i] * x
+        right[2] += weight * w[i] * root
+    for p in range(3):
+        matrix[p, p] *= 1.0 + 1e-12
+        for c in range(p):
+            matrix[c, p] = matrix[p, c]
+    if not _solve(matrix, right):
+        return np.inf
+    left, rise = max(right[2] - right[1], WING_MIN), max(right[2] + right[1], WING_MIN)
+    left, rise = min(left, WING_MAX), min(rise, WING_MAX)
+    trial[A], trial[B], trial[RHO], trial[M], trial[S] = right[0] / scale, left, rise, m, log_s
+    b, tilt = 0.5 * (left + rise), 0.5 * (rise - left)
+    cost = k.shape[0] * RIDGE * RIDGE * (left * left + rise * rise) / scale
+    for i in range(k.shape[0]):
+        x = k[i] - m
+        miss = (right[0] + tilt * x + b * math.sqrt(x * x + s * s) - w[i]) / error[i]
+        cost += min(miss * miss, 2.0 * HUBER * abs(miss))
+    return cost
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _start(scale, k, w, error, free):
+    """The slice without regard to arbitrage: a compass search over (m, ln s)."""
+    reach, trial, moved = k.max() - k.min(), np.empty(PARAMETERS), True
+    at_m, at_s, least = 0.0, 0.0, np.inf
     for place in range(20):
-        m = low + (high - low) * (0.1 + 0.2 * (place % 5))
-        s = width * (0.1, 0.4, 1.2, 4.0)[place // 5]
-        matrix[:], right[:] = 0.0, 0.0
-        for i in range(k.shape[0]):
-            x = k[i] - m
-            row = (1.0 / error[i], x / error[i], math.sqrt(x * x + s * s) / error[i])
-            for p in range(3):
-                right[p] += row[p] * w[i] / error[i]
-                for c in range(3):
-                    matrix[p, c] += row[p] * row[c]
-        for p in range(3):
-            matrix[p, p] *= 1.0 + 1e-9
-        if not _solve(matrix, right):
-            continue
-        b = min(max(right[2], 1.05 * abs(right[1]), 1e-4 * scale), 1.0)
-        lean = min(max(right[1] / b, -0.95), 0.95)
-        trial[A], trial[B], trial[RHO] = right[0] / scale, b * (1.0 - lean), b * (1.0 + lean)
-        trial[M], trial[S] = m, math.log(s)
-        cost = _residuals(
-            trial, scale, k, w, error, grid, floor, floor_wings, STIFFNESS[0], out
-        )
+        m = k.min() + reach * (0.1 + 0.2 * (place % 5))
+        log_s = math.log(reach * (0.02, 0.07, 0.2, 0.6)[place // 5])
+        cost = _project(m, log_s, scale, k, w, error, trial)
         if cost < least:
-            least = cost
+            least, at_m, at_s = cost, m, log_s
             free[:] = trial
+    step_m, step_s = 0.1 * reach, 0.6
+    for _ in range(COMPASS):
+        moved = False
+        for place in range(4):
+            m = at_m + step_m * (1.0, -1.0, 0.0, 0.0)[place]
+            log_s = at_s + step_s * (0.0, 0.0, 1.0, -1.0)[place]
+            cost = _project(m, log_s, scale, k, w, error, trial)
+            if cost < least:
+                least, at_m, at_s, moved = cost, m, log_s, True
+                free[:] = trial
+        if not moved:
+            step_m, step_s = 0.4 * step_m, 0.4 * step_s
     return least
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def check(own, before, scale):
-    """(least g, least rise of w since the slice `before`) on CHECKS points.
+def check(own, before, scale, low, high):
+    """(least g, least rise of w since the slice `before` for k in low ... high), on CHECKS points.
 
-    `scale`: w about the money, which sets how dense the points are. A rise is infinite where
-    `before` is NaN: there is no slice before. Where w <= 0, g is -infinity.
+    `scale`: w about the money, which sets how dense the points are. The rise is infinite where
+    `before` is NaN: there is no slice before. Where w <= 0 or a wing is too steep, g is -infinity.
     """
     points = np.empty(CHECKS)
     _grid(math.sqrt(scale), points)
@@ -312,7 +383,7 @@ def check(own, before, scale):
         g = _density(points[j], value, slope, bend) if value > 0.0 else -np.inf
         density = min(density, g)
         below = _svi(before[A], before[B], before[RHO], before[M], before[S], points[j])[0]
-        if not math.isnan(below):
+        if low <= points[j] <= high and not math.isnan(below):
             rise = min(rise, value - below)
     if own[B] * (1.0 + abs(own[RHO])) > 2.0:
         density = -np.inf
@@ -331,26 +402,27 @@ def fit(k, w, error, before, own):
     if k.shape[0] < QUOTES_MIN:
         return FIT_FEW
     scale = w[np.argmin(np.abs(k))]
-    grid, floor, floor_wings = np.empty(GRID), np.zeros(GRID), np.zeros(2)
+    beyond = BEYOND * (k.max() - k.min())
+    low, high = k.min() - beyond, k.max() + beyond
+    grid, floor = np.empty(GRID), np.zeros(GRID)
     _grid(math.sqrt(scale), grid)
     if not math.isnan(before[A]):
         for j in range(GRID):
-            floor[j] = _svi(before[A], before[B], before[RHO], before[M], before[S], grid[j])[0]
-        floor_wings[0] = before[B] * (1.0 - before[RHO])
-        floor_wings[1] = before[B] * (1.0 + before[RHO])
+            if low <= grid[j] <= high:
+                floor[j] = _svi(before[A], before[B], before[RHO], before[M], before[S], grid[j])[0]
     free, bits = np.empty(PARAMETERS), 0
-    if not math.isfinite(_start(scale, k, w, error, grid, floor, floor_wings, free)):
+    if not math.isfinite(_start(scale, k, w, error, free)):
         return FIT_FEW
     for stiffness in STIFFNESS:
-        _descend(free, scale, k, w, error, grid, floor, floor_wings, stiffness)
+        _descend(free, scale, k, w, error, grid, floor, stiffness)
         own[A], own[B], own[RHO], own[M], own[S] = _unpack(free, scale)
-        density, rise = check(own, before, scale)
+        density, rise = check(own, before, scale, low, high)
         if density >= 0.0 and rise >= 0.0:
             return bits
     if rise < 0.0:
         own[A] -= rise * (1.0 + 1e-9)
         bits |= FIT_LIFTED
-        density, rise = check(own, before, scale)
+        density, rise = check(own, before, scale, low, high)
     if density < 0.0:
         bits |= FIT_BUTTERFLY
     if rise < 0.0:
@@ -360,7 +432,10 @@ def fit(k, w, error, before, own):
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def total_variance(expiries, slices, k, time, out):
-    """w at (k, time) [n] into `out`; `expiries` [m] rising, in years, `slices` [m, 5] without NaN."""
+    """Total variance at (k, time) [n] into `out`.
+
+    `expiries` [m] rising, in years; `slices` [m, 5] without NaN.
+    """
     last = expiries.shape[0] - 1
     for i in range(k.shape[0]):
         after = 0

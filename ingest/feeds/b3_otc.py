@@ -48,7 +48,7 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, list[str]]]:
             fields = line.decode("latin-1").replace(",", ".").split(";")
             try:
                 if len(fields) != FIELDS:
-                    raise ValueError("wrong number of fields")
+                    raise ValueError("wrong number of fields")  # noqa: TRY301
                 exact(fields[_PRICE])
                 exact(fields[_SIZE])
                 _time(fields)

@@ -16,6 +16,7 @@ from ingest.feeds import blocks, drafts
 from ingest.feeds.b3_tickers import instrument
 from ingest.feeds.feed import Feed, FeedError, Tally
 from ingest.feeds.lines import exact, parse_moment
+from ingest.instrument import Instrument
 
 END = b"</PricRpt>"
 REPORT_BYTES_MAX = 1 << 20  # A report has some 3 kB: what runs on is none.
@@ -25,14 +26,16 @@ _NEEDED = ("TckrSymb", "CreDt", "Dt")
 
 def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A report. FeedError where no instrument is in it."""
-    rows = []
+    rows: dict[str, Instrument] = {}  # A ticker may have several reports, one for each term.
     for _, fields in _reports(path, Tally()):
-        day = date.fromisoformat(fields["Dt"])
-        close = fields.get("PrvsAdjstdQt")
-        rows.append(instrument(fields["TckrSymb"], day, first_id + len(rows), close, path))
+        ticker, day = fields["TckrSymb"], date.fromisoformat(fields["Dt"])
+        close = fields.get("PrvsAdjstdQtTax") or fields.get("PrvsAdjstdQt")
+        if ticker not in rows:
+            rows[ticker] = instrument(ticker, day, first_id + len(rows), close, path)
     if not rows:
         raise FeedError("no price report in it", path, "give a file BVBG.086 of the exchange")
-    return Feed(rows, drafts.chunks(_events(path, first_id, tally)), tally)
+    numbers = {ticker: row.id for ticker, row in rows.items()}
+    return Feed(list(rows.values()), drafts.chunks(_events(path, numbers, tally)), tally)
 
 
 def _reports(path: Path, tally: Tally) -> Iterator[tuple[int, dict[str, str]]]:
@@ -46,7 +49,7 @@ def _reports(path: Path, tally: Tally) -> Iterator[tuple[int, dict[str, str]]]:
             try:
                 for key in _NEEDED:
                     if key not in fields:
-                        raise ValueError(f"no {key}")
+                        raise ValueError(f"no {key}")  # noqa: TRY301
                 parse_moment(fields["CreDt"], "UTC")
                 date.fromisoformat(fields["Dt"])
                 for key in ("BestBidPric", "BestAskPric", "LastPric", "FinInstrmQty"):
@@ -62,18 +65,18 @@ def _reports(path: Path, tally: Tally) -> Iterator[tuple[int, dict[str, str]]]:
         tally.refuse(f"{path} report {number + 1}", "ends before its end", rest)
 
 
-def _events(path: Path, first_id: int, tally: Tally) -> Iterator[bytes]:
-    for own, (number, fields) in enumerate(_reports(path, tally), first_id):
+def _events(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[bytes]:
+    for number, fields in _reports(path, tally):
         tally.rows += 1
         time = parse_moment(fields["CreDt"], "UTC")
-        envelope = time, time, number, own
+        envelope = time, time, number, numbers[fields["TckrSymb"]]
         bid, ask = fields.get("BestBidPric"), fields.get("BestAskPric")
         last, quantity = fields.get("LastPric"), fields.get("FinInstrmQty")
         if last and quantity:
             flags = Flag.SNAPSHOT | Flag.INELIGIBLE
             yield drafts.trade(envelope, exact(last), float(quantity), number, flags)
         if bid or ask:
-            sides = ((exact(side) if side else NO_PRICE, 0.0) for side in (bid, ask))
-            yield drafts.quote(envelope, *sides, Flag.SNAPSHOT)
+            sides = [(exact(side) if side else NO_PRICE, 0.0) for side in (bid, ask)]
+            yield drafts.quote(envelope, sides[0], sides[1], Flag.SNAPSHOT)
         elif not (last and quantity):
             tally.skipped["neither a best price nor a trade that day"] += 1

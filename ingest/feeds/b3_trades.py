@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from ingest.event import PRICE_UNIT, Flag, Kind
+from ingest.event import PRICE_SCALE, Flag, Kind
 from ingest.feeds import blocks
 from ingest.feeds.b3_tickers import third_monday
 from ingest.feeds.currency import usd_rate
@@ -94,7 +94,7 @@ def _chunks(
         starts = np.array([midnight_ns(one, "America/Sao_Paulo") for one in dates], np.int64)
         out = events(Kind.TRADE, 0, starts + clock, line - 1)
         out["instrument"] = [numbers[name] for name in names]
-        out["price"], out["size"], out["reference"] = price, size * PRICE_UNIT, trade
+        out["price"], out["size"], out["reference"] = price, size / PRICE_SCALE, trade
         bought, sold = rows[valid, 11] == _AGGRESSOR, rows[valid, 15] == _AGGRESSOR
         sides = np.where(bought, Flag.BUYER, Flag.SELLER)
         out["flags"] = np.where(bought != sold, sides, 0)

@@ -1,11 +1,11 @@
 """Rule: trade bars and book snapshots -> events, with what they can and cannot say.
 
 A bar is told at its close, never before: one TRADE of its whole volume at its last price, marked
-SNAPSHOT, for it sums up and is no print. It counts in VWAP. Marked INDICATIVE it would move nothing,
-so the instrument had neither price nor volume; marked INELIGIBLE it would say that its trades were
-not fit for VWAP, and they were. But a bar's close is not the price of each trade in it: the VWAP
-of bars is off by at most the mean of max(high - close, close - low), weighted by volume. A day is
-too long for that, so the trade of a daily report is INELIGIBLE: it counts in volume alone.
+SNAPSHOT, for it sums up and is no print. It counts in VWAP. Marked INDICATIVE it would move
+nothing, so the instrument had neither price nor volume; marked INELIGIBLE it would say that its
+trades were not fit for VWAP, and they were. But a bar's close is not the price of each trade in it:
+the VWAP of bars is off by at most the mean of max(high - close, close - low), weighted by volume. A
+day is too long for that, so the trade of a daily report is INELIGIBLE: it counts in volume alone.
 
 A snapshot with a running volume is the same: a QUOTE, and before it a TRADE of what was traded
 since the snapshot before, at its last price.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ingest.event import NO_PRICE, PRICE_UNIT, Flag, Kind
+from ingest.event import NO_PRICE, PRICE_SCALE, Flag, Kind
 from ingest.feeds.feed import Tally, events, weave
 
 
@@ -28,7 +28,7 @@ def trades(
     """
     for line, time, _, high, low, close, volume in (block.T for block in rows):
         out = events(Kind.TRADE, number, start + time, line)
-        out["price"], out["size"], out["reference"] = close, volume * PRICE_UNIT, line
+        out["price"], out["size"], out["reference"] = close, volume / PRICE_SCALE, line
         out["flags"] = Flag.SNAPSHOT
         outside = int(np.count_nonzero((close > high) | (close < low)))
         if outside:

@@ -3,15 +3,16 @@
 `orderBookL2` says the same in more words and is read over; a `partial` of trades was before the
 capture. What a contract is, its first trades tell by their value in bitcoin (`grossValue`, 1e-8):
 an inverse one is a USD each, and sizes become base currency (contracts / price); any other is worth
-price times a multiplier, in bitcoin, also where its price is in dollars (quanto).
+price times a multiplier, in bitcoin, also where its price is in dollars (quanto). A price that
+needs more than 9 decimals (a TRX in bitcoin) is told in thousandths, and the multiplier with it.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ingest.event import NO_PRICE, PRICE_SCALE, Flag
 from ingest.feeds import capture, drafts
@@ -21,52 +22,59 @@ from ingest.feeds.lines import exact, parse_moment
 from ingest.instrument import AssetClass, Instrument
 
 SATOSHI = 1e-8
+_FINE = 12  # Places of prices that are told in thousandths.
 
 
 class _Contract(NamedTuple):
     id: int
     inverse: bool
+    places: int  # Power of ten of its prices: 9, or 12 where they are told in thousandths.
 
 
 def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A capture. FeedError where it tells no contract: then it lacks `quote` or `trade`."""
-    prices: dict[str, list[int]] = {}
+    prices: dict[str, list[str]] = {}
     traded: dict[str, dict[str, Any]] = {}
     for message in capture.messages(path, Tally()):
         table = message.body.get("table") if isinstance(message.body, dict) else None
         for row in message.body.get("data", []) if table in ("quote", "trade") else []:
-            name = row.get("symbol", "")
-            if table == "trade":
-                traded.setdefault(name, row)
             keys = ("price",) if table == "trade" else ("bidPrice", "askPrice")
-            told = (exact(row[key]) for key in keys if row.get(key))
-            prices.setdefault(name, []).extend(told)
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                told = [row[key] for key in keys if row.get(key)]
+                for text in told:
+                    exact(text, _FINE)
+                if table == "trade" and float(row["grossValue"]) * float(row["size"]) > 0:
+                    traded.setdefault(row["symbol"], row)
+                prices.setdefault(row["symbol"], []).extend(told)
     if not traded:
         raise FeedError("no trade in it", path, "give a capture with quote and trade")
     bitcoin = float(traded["XBTUSD"]["price"]) if "XBTUSD" in traded else USD_OF["XBT"]
-    rows, contracts = [], {}
+    rows: list[Instrument] = []
+    contracts: dict[str, _Contract] = {}
     for name, trade in traded.items():
-        own, inverse = _instrument(name, trade, prices[name], first_id + len(rows), bitcoin)
+        own, contract = _instrument(name, trade, prices[name], first_id + len(rows), bitcoin)
         rows.append(own)
-        contracts[name] = _Contract(own.id, inverse)
+        contracts[name] = contract
     return Feed(rows, drafts.chunks(_events(path, contracts, tally)), tally)
 
 
 def _instrument(
-    name: str, trade: dict[str, Any], prices: list[int], number: int, bitcoin: float
-) -> tuple[Instrument, bool]:
+    name: str, trade: dict[str, Any], prices: list[str], number: int, bitcoin: float
+) -> tuple[Instrument, _Contract]:
     value = float(trade["grossValue"]) * SATOSHI
     size, price = float(trade["size"]), float(trade["price"])
     inverse = abs(value * price / size - 1) < 0.001
+    fine = max(-int(Decimal(text).as_tuple().exponent) for text in prices) > 9
+    places = _FINE if fine else 9
+    multiplier = 1.0 if inverse else float(f"{value / (size * price):.6g}") / 10 ** (places - 9)
     expiry = re.search(r"[FGHJKMNQUVXZ]\d\d$", name)
     symbol = name if expiry else f"{name}.BITMEX"
     own = Instrument(
         *(number, symbol, AssetClass.CRYPTO_PERPETUAL, "BITMEX", "USD" if inverse else "XBT"),
-        1.0 if inverse else float(f"{value / (size * price):.6g}"),
-        *step(np.array(prices, np.int64)),
+        *(multiplier, *step(exact(text, places) for text in prices)),
         usd_rate=1.0 if inverse else bitcoin,
     )
-    return own, inverse
+    return own, _Contract(number, inverse, places)
 
 
 def _events(path: Path, contracts: dict[str, _Contract], tally: Tally) -> Iterator[bytes]:
@@ -101,14 +109,18 @@ def _event(
     if quote:
         sides = []
         for side in ("bid", "ask"):
-            price = exact(row[f"{side}Price"]) if row.get(f"{side}Price") else NO_PRICE
+            price = (
+                exact(row[f"{side}Price"], contract.places) if row.get(f"{side}Price") else NO_PRICE
+            )
             size = float(row.get(f"{side}Size") or 0)
             sides.append((price, _size(price, size, contract)))
-        return drafts.quote(envelope, *sides, Flag.SNAPSHOT if partial else 0)
-    price = exact(row["price"])
+        return drafts.quote(envelope, sides[0], sides[1], Flag.SNAPSHOT if partial else 0)
+    price = exact(row["price"], contract.places)
     flags = Flag.BUYER if row["side"] == "Buy" else Flag.SELLER
     reference = capture.identity(row["trdMatchID"])
-    return drafts.trade(envelope, price, _size(price, float(row["size"]), contract), reference, flags)
+    return drafts.trade(
+        envelope, price, _size(price, float(row["size"]), contract), reference, flags
+    )
 
 
 def _size(price: int, contracts: float, contract: _Contract) -> float:

@@ -1,7 +1,7 @@
 """Rule: a raw websocket capture of cryptofeed -> the messages that were received.
 
-Lines: `epoch: {json}` was received; `url <-> epoch` connects, `url <- epoch: {json}` was sent,
-`url -> epoch: {json}` answers a question by HTTP; the last line may hold the configuration. Only what
+Lines: `epoch: {json}` was received; `url <-> epoch` connects, `url <- epoch: {json}` was sent, `url
+-> epoch: {json}` answers a question by HTTP; the last line may hold the configuration. Only what
 was received is a row. Numbers of a message stay text, so that none goes through a float.
 """
 
@@ -16,7 +16,7 @@ from ingest.feeds.feed import Tally
 from ingest.feeds.lines import whole_lines
 
 _RECEIVED = re.compile(rb"(\d+)\.(\d{1,9}): (\{.*)")
-_OTHER = re.compile(rb"\S+ (<->|<-|->) |\{\"")
+_OTHER = re.compile(rb"\S+ (<->|<-|->) |configuration: ")
 _ANSWER = re.compile(rb"\S+ -> [\d.]+: (\{.*)")
 
 

@@ -62,7 +62,9 @@ def _instrument(option: dict[str, Any], number: int, under: int, stock: bool) ->
     strike = int(name["strike"]) / 1000
     close = float(option.get("prev_day_close") or 0)
     return Instrument(
-        *(number, occ(name["root"], expiry, name["right"], strike), AssetClass.EQUITY_OPTION),
+        number,
+        occ(name["root"], expiry, name["right"], strike),
+        AssetClass.EQUITY_OPTION,
         *("OPRA", "USD", 100.0, 0.01, 2),
         close_prev=close or None,
         underlying=under,
@@ -78,4 +80,4 @@ def _quote(envelope: tuple[int, int, int, int], told: dict[str, Any]) -> bytes:
     for side in ("bid", "ask"):
         price, size = exact(str(told[side])), float(told[f"{side}_size"])
         sides.append((price, size) if price > 0 else (NO_PRICE, 0.0))
-    return drafts.quote(envelope, *sides, Flag.SNAPSHOT)
+    return drafts.quote(envelope, sides[0], sides[1], Flag.SNAPSHOT)

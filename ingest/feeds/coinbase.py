@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from ingest.event import Flag
 from ingest.feeds import capture, drafts
 from ingest.feeds.currency import usd_rate
-from ingest.feeds.depth import CLEAR, SIZE_PLACES, SIZE_UNIT, level
+from ingest.feeds.depth import CLEAR, SIZE_PLACES, SIZE_SCALE, level
 from ingest.feeds.feed import Feed, FeedError, Tally, step
 from ingest.feeds.lines import exact, parse_moment
 from ingest.feeds.tape import Row, Tape
@@ -24,30 +25,33 @@ _SIDES = {"buy": 1, "sell": -1}
 
 def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A capture. FeedError where no product is in it or one in an unknown currency."""
-    prices: dict[str, list[str]] = {}
+    prices: dict[str, list[int]] = {}
     for message in capture.messages(path, Tally()):
         if isinstance(message.body, dict) and message.body.get("type") == "snapshot":
             body = message.body
-            own = [price for price, _ in body.get("asks", []) + body.get("bids", [])]
-            prices.setdefault(body.get("product_id", ""), own)
+            with suppress(ValueError, KeyError, TypeError):
+                own = [exact(price) for price, _ in body["asks"] + body["bids"]]
+                prices.setdefault(body["product_id"], own)
     if not prices:
         raise FeedError("no product in it", path, "give a capture with level2")
-    rows = [_instrument(name, own, first_id + i, path) for i, (name, own) in enumerate(prices.items())]
+    rows = [
+        _instrument(name, own, first_id + i, path) for i, (name, own) in enumerate(prices.items())
+    ]
     numbers = {name: row.id for name, row in zip(prices, rows, strict=True)}
     return Feed(rows, _chunks(path, numbers, tally), tally)
 
 
-def _instrument(name: str, prices: list[str], number: int, path: Path) -> Instrument:
+def _instrument(name: str, prices: list[int], number: int, path: Path) -> Instrument:
     base, _, quote = name.partition("-")
     return Instrument(
         *(number, f"{base}{quote}.COINBASE", AssetClass.CRYPTO_SPOT, "COINBASE", quote),
-        *(1.0, *step(exact(price) for price in prices)),
+        *(1.0, *step(prices)),
         usd_rate=usd_rate(quote, path),
     )
 
 
 def _chunks(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[np.ndarray]:
-    tape, clock = Tape(tally, SIZE_UNIT), 0
+    tape, clock = Tape(tally, SIZE_SCALE), 0
     for message in capture.messages(path, tally):
         try:
             clock = _note(message, numbers, (tape, clock, tally))
@@ -60,9 +64,7 @@ def _chunks(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[np.nd
     yield tape.cut()
 
 
-def _note(
-    message: capture.Message, numbers: dict[str, int], into: tuple[Tape, int, Tally]
-) -> int:
+def _note(message: capture.Message, numbers: dict[str, int], into: tuple[Tape, int, Tally]) -> int:
     """Note one message; the latest time of the exchange, which a snapshot without one takes."""
     tape, clock, tally = into
     body: dict[str, Any] = message.body

@@ -10,7 +10,7 @@ from ingest.book import MESSAGE, TOP, Action, Book
 from ingest.event import NO_PRICE
 
 SIZE_PLACES = 8  # A size that is no whole number is counted in 1e-8, as crypto venues do.
-SIZE_UNIT = 1e-8
+SIZE_SCALE = 10**SIZE_PLACES
 
 
 def level(price: int, size: int, side: int) -> tuple[int, int, int, int, int]:

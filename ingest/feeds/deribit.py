@@ -29,28 +29,25 @@ _MS = 1_000_000
 
 def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A capture. FeedError where no option is in it."""
-    names: dict[str, tuple[str, str]] = {}  # Option -> its underlying and index price, as text.
+    names: dict[str, str] = {}  # Option -> index price, as text, where one is told.
     for answer in capture.answers(path):
         result = answer.get("result") if isinstance(answer, dict) else None
         for row in result if isinstance(result, list) else []:
             if isinstance(row, dict) and _NAME.fullmatch(row.get("instrument_name", "")):
-                names.setdefault(row["instrument_name"], ("", ""))
+                names.setdefault(row["instrument_name"], "")
     for message in capture.messages(path, Tally()):
         for channel, row in _data(message.body):
             if channel == "ticker" and _NAME.fullmatch(row.get("instrument_name", "")):
-                told = row.get("underlying_index", ""), row.get("index_price", "")
-                names.setdefault(row["instrument_name"], told)
+                names.setdefault(row["instrument_name"], row.get("index_price", ""))
     if not names:
         raise FeedError("no option in it", path, "give a capture of options")
     rows: dict[str, Instrument] = {}
-    for name, (index, price) in names.items():
-        _add(name, index, price, (rows, first_id, path))
+    for name, price in names.items():
+        _add(name, price, (rows, first_id, path))
     return Feed(list(rows.values()), drafts.chunks(_events(path, rows, tally)), tally)
 
 
-def _add(
-    name: str, index: str, price: str, into: tuple[dict[str, Instrument], int, Path]
-) -> None:
+def _add(name: str, price: str, into: tuple[dict[str, Instrument], int, Path]) -> None:
     """An option, and before it its underlying."""
     rows, first_id, path = into
     parts = _NAME.fullmatch(name)
@@ -117,9 +114,7 @@ def _told(
     if channel == "trades":
         flags = Flag.BUYER if row["direction"] == "buy" else Flag.SELLER
         reference = int(re.sub(r"\D", "", str(row["trade_id"])))
-        return [
-            drafts.trade(envelope, exact(row["price"]), float(row["amount"]), reference, flags)
-        ]
+        return [drafts.trade(envelope, exact(row["price"]), float(row["amount"]), reference, flags)]
     sides = []
     for side in ("bid", "ask"):
         price, size = exact(row[f"best_{side}_price"]), float(row[f"best_{side}_amount"])
@@ -130,5 +125,5 @@ def _told(
         last[option.underlying] = price
         below = (*envelope[:3], option.underlying)
         events.append(drafts.quote(below, (price, 0.0), (price, 0.0), Flag.INDICATIVE))
-    events.append(drafts.quote(envelope, *sides))
+    events.append(drafts.quote(envelope, sides[0], sides[1]))
     return events

@@ -28,10 +28,20 @@ def trade(
     size: float,
     reference: int,
     flags: int = 0,
-    kind: Kind = Kind.TRADE,
 ) -> bytes:
-    """A TRADE, or by `kind` a BUST or STATUS; `price` exact, `reference` as EVENT says."""
-    return _PACK(*envelope, 0, kind, flags, price, reference, size, 0.0)
+    """A TRADE; `price` exact."""
+    return _PACK(*envelope, 0, Kind.TRADE, flags, price, reference, size, 0.0)
+
+
+def bust(
+    envelope: tuple[int, int, int, int],
+    price: int,
+    size: float,
+    reference: int,
+    flags: int = 0,
+) -> bytes:
+    """A BUST of the trade `reference`, whose price and size it repeats."""
+    return _PACK(*envelope, 0, Kind.BUST, flags, price, reference, size, 0.0)
 
 
 def chunks(events: Iterable[bytes]) -> Iterator[np.ndarray]:

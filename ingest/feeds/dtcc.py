@@ -4,14 +4,15 @@ Reports are taken in the order of their event time, which is not that of the fil
 whose reference is its dissemination id. CORR and MODI are a BUST and a TRADE, both CORRECTED, with
 the reference of the first report, also when they change a change. EROR and CANCEL are a BUST. TERM
 and what is like it end a contract; the trade was made and stands, so it makes no event. A report
-that refers to one which is not in the file is an alarm and makes no event: nobody could say what
-it voids.
+that refers to one which is not in the file is an alarm and makes no event: nobody could say what it
+voids.
 
 A price is an exchange rate, a fixed rate, or the spread of a credit swap (0.0052 is 52 bp; of an
 index quoted in points, points, an instrument of its own). Of an option it is the premium for one
-unit of notional, to 1e-9. A size is the notional of leg 1; a capped one (`+`) is a lower bound.
-INELIGIBLE are parts of packages, non-standard terms, what was not agreed as a trade (novations,
-exercises), and what was executed more than a day before it was reported.
+unit of notional, to 1e-9. A size is the notional of leg 1; of currencies that of the one whose
+price the rate is, which the two notionals tell (the reported basis is used both ways). A capped one
+(`+`) is a lower bound. INELIGIBLE are parts of packages, non-standard terms, what was not agreed as
+a trade (novations, exercises), and what was executed more than a day before it was reported.
 """
 
 import csv
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-from ingest.event import PRICE_SCALE, Flag, Kind
+from ingest.event import PRICE_SCALE, Flag
 from ingest.feeds import blocks, drafts
 from ingest.feeds.currency import USD_OF
 from ingest.feeds.feed import Feed, FeedError, Tally
@@ -53,6 +54,7 @@ class _Report(NamedTuple):
     price: int | None
     size: float
     flags: int
+    money: str  # The currency of size times price.
 
 
 class _Trade(NamedTuple):
@@ -101,7 +103,7 @@ def _reports(data: bytes, place: str, tally: Tally) -> Iterator[_Report]:
 def _report(line: int, row: dict[str, str]) -> _Report:
     executed = parse_moment(row["Execution Timestamp"], "UTC")
     told = parse_moment(row["Event timestamp"], "UTC")
-    notional = row[_NOTIONAL].replace(",", "").rstrip("+")
+    base, money, size = _money(row)
     points = row.get("Spread notation-Leg 1") == _POINTS
     flags = Flag(0)
     if (
@@ -112,16 +114,44 @@ def _report(line: int, row: dict[str, str]) -> _Report:
     ):
         flags = Flag.INELIGIBLE
     return _Report(
-        *(line, int(row[_ID]), int(row[_OLD] or 0), row[_ACTION], _symbol(row, points), row),
-        *(executed, told, _price(row), float(notional or 0), int(flags)),
+        *(
+            line,
+            int(row[_ID]),
+            int(row[_OLD] or 0),
+            row[_ACTION],
+            _symbol(row, base + money, points),
+        ),
+        row,
+        executed,
+        told,
+        _price(row),
+        size,
+        int(flags),
+        money,
     )
 
 
-def _symbol(row: dict[str, str], points: bool) -> str:
+def _money(row: dict[str, str]) -> tuple[str, str, float]:
+    """What is priced (only of currencies), the currency of its price, and how much of it."""
+    one, two = (_number(row[f"Notional amount-Leg {leg}"]) for leg in (1, 2))
+    first, second = (row[f"Notional currency-Leg {leg}"] for leg in (1, 2))
+    rate = _number(row["Exchange rate"])
+    if row["Asset Class"] != "FX" or not (one and two and rate):
+        return "", first or "USD", float(one)
+    if abs(two / one - rate) <= abs(one / two - rate):
+        return first, second, float(one)
+    return second, first, float(two)
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(text.replace(",", "").rstrip("+") or 0)
+
+
+def _symbol(row: dict[str, str], pair: str, points: bool) -> str:
     """Product, what lies under it, and when it ends: of a rate the tenor, of others the day."""
     product = row["UPI FISN"].removeprefix("NA/")
     if row["Asset Class"] == "FX":
-        return f"{product} {row['Exchange rate basis']} {row['Expiration Date']}"
+        return f"{product} {pair} {row['Expiration Date']}"
     if row["Asset Class"] == "CR":
         unit = " points" if points else ""
         return f"{product} {row['UPI Underlier Name']} {row['Expiration Date']}{unit}"
@@ -157,11 +187,11 @@ def _price(row: dict[str, str]) -> int | None:
 def _instrument(report: _Report, number: int) -> Instrument:
     row = report.row
     kind = CLASSES.get(row["Asset Class"], AssetClass.RATES_FUTURE)
-    # The money of a rate is that of its price: FX is paid in the currency that is counted.
-    basis = row["Exchange rate basis"].partition("/")[0]
-    currency = basis or row["Notional currency-Leg 1"] or "USD"
+    # A price in points is a percentage of the notional.
+    multiplier = 0.01 if report.symbol.endswith(" points") else 1.0
+    currency = report.money
     return Instrument(
-        *(number, report.symbol, kind, "DTCC", currency, 1.0, 1e-6, 6),
+        *(number, report.symbol, kind, "DTCC", currency, multiplier, 1e-6, 6),
         usd_rate=USD_OF.get(currency, 1.0),
         expiry=row["Expiration Date"] if kind != AssetClass.RATES_FUTURE else "",
     )
@@ -209,7 +239,7 @@ def _changes(
     marked = 0 if voids else int(Flag.CORRECTED)
     envelope = report.told_ns, report.told_ns, report.line, old.instrument
     flags = (old.flags & Flag.INELIGIBLE) | marked
-    yield drafts.trade(envelope, old.price, old.size, old.reference, flags, Kind.BUST)
+    yield drafts.bust(envelope, old.price, old.size, old.reference, flags)
     new = None
     if not voids and report.price is not None:
         number = numbers[report.symbol]

@@ -1,7 +1,8 @@
 """Rule: an hour of Dukascopy quotes in JSON -> quotes of one pair, times in UTC.
 
 `times` are ms since the tick before (the first since `timestamp`), `asks` and `bids` steps of
-`multiplier` since the price before, sizes are in the base currency. The file is named after its pair (`ticks-EUR-USD-...json`).
+`multiplier` since the price before, sizes are in the base currency. The file is named after its
+pair (`ticks-EUR-USD-...json`).
 """
 
 import json
@@ -24,7 +25,9 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """An hour. FeedError where the JSON is not whole or not of this shape, or names no pair."""
     name = _NAME.match(path.name)
     if name is None:
-        raise FeedError("its name tells no pair", path, "name it like ticks-EUR-USD-2026-7-13-12.json")
+        raise FeedError(
+            "its name tells no pair", path, "name it like ticks-EUR-USD-2026-7-13-12.json"
+        )
     try:
         told = json.loads(b"".join(blocks.text(path, tally)), parse_float=str)
         unit = exact(str(told["multiplier"]))
@@ -37,7 +40,7 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     sizes = {len(told[key]) for key in _ARRAYS}
     if len(sizes) != 1 or not len(times):
         raise FeedError(f"its arrays have lengths {sorted(sizes)}", path, "fetch the file again")
-    own = pair(name[1], name[2], "DUKASCOPY", ask / 1e9, first_id, path)
+    own = pair((name[1], name[2]), "DUKASCOPY", ask / 1e9, first_id, path)
     out = events(
         *(Kind.QUOTE, first_id, (start + np.cumsum(times)) * 1_000_000),
         np.arange(1, len(times) + 1),

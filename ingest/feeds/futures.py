@@ -50,7 +50,8 @@ def _third_last_business_day(year: int, month: int) -> date:
 
 
 def _fifteenth(year: int, month: int) -> date:
-    return date(year, month, 15)
+    day = date(year, month, 15)
+    return day + timedelta(days=7 - day.weekday() if day.weekday() > 4 else 0)
 
 
 def _second_friday(year: int, month: int) -> date:

@@ -7,6 +7,7 @@ without sizes; `trade_snapshot` was before the capture.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +21,44 @@ from ingest.feeds.lines import exact
 from ingest.feeds.tape import Row, Tape
 from ingest.instrument import AssetClass, Instrument
 
-_NAME = re.compile(r"(?P<kind>PI|FI)_(?P<base>\w+?)USD(?:_(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d))?")
+_NAME = re.compile(
+    r"(?P<kind>PI|FI)_(?P<base>\w+?)USD(?:_(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d))?"
+)
 _SIDES = {"buy": 1, "sell": -1}
 _MS = 1_000_000
 
 
 def read(path: Path, first_id: int, tally: Tally) -> Feed:
     """A capture. FeedError where no book of an inverse contract is in it."""
-    prices: dict[str, list[str]] = {}
+    prices: dict[str, list[int]] = {}
     for message in capture.messages(path, Tally()):
         body = message.body
         if isinstance(body, dict) and body.get("feed") == "book_snapshot":
-            own = [row["price"] for row in body.get("bids", []) + body.get("asks", [])]
-            prices.setdefault(body.get("product_id", ""), own)
+            with suppress(ValueError, KeyError, TypeError):
+                own = [exact(row["price"]) for row in body["bids"] + body["asks"]]
+                prices.setdefault(body["product_id"], own)
     rows = [
         _instrument(known, own, first_id + i)
         for i, (name, own) in enumerate(prices.items())
         if (known := _NAME.fullmatch(name))
     ]
     if not rows or len(rows) < len(prices):
-        known = "known are inverse contracts, PI_ and FI_, against USD"
-        raise FeedError("no book of a known contract, or one of another", path, known)
+        remedy = "known are inverse contracts, PI_ and FI_, against USD"
+        raise FeedError("no book of a known contract, or one of another", path, remedy)
     numbers = {row.symbol: row.id for row in rows}
     return Feed(rows, _chunks(path, numbers, tally), tally)
 
 
-def _instrument(name: re.Match[str], prices: list[str], number: int) -> Instrument:
+def _instrument(name: re.Match[str], prices: list[int], number: int) -> Instrument:
     return Instrument(
         *(number, name[0], AssetClass.CRYPTO_PERPETUAL, "KRAKEN FUTURES", "USD", 1.0),
-        *step(exact(price) for price in prices),
+        *step(prices),
         expiry=f"20{name['year']}-{name['month']}-{name['day']}" if name["year"] else "",
     )
 
 
 def _chunks(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[np.ndarray]:
-    tape = Tape(tally, 1.0, inverse=True)
+    tape = Tape(tally, 1, inverse=True)
     for message in capture.messages(path, tally):
         try:
             _note(message, numbers, tape, tally)
@@ -67,9 +71,7 @@ def _chunks(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[np.nd
     yield tape.cut()
 
 
-def _note(
-    message: capture.Message, numbers: dict[str, int], tape: Tape, tally: Tally
-) -> None:
+def _note(message: capture.Message, numbers: dict[str, int], tape: Tape, tally: Tally) -> None:
     body: dict[str, Any] = message.body
     feed = None if "event" in body else body["feed"]
     if feed not in ("book", "book_snapshot", "trade"):

@@ -44,9 +44,7 @@ LAYOUTS = (
         re.compile(rb"[\d.]+,-?[\d.]+,[\d.]+,[a-z]+,\w*,[01]"),
         *(lambda _: lean_bars.FUTURE_TRADE, lean_bars.future_trades),
     ),
-    Layout(
-        re.compile(rb"[\d.]+,[\d.]+,[\d.]+"), lambda _: lean_fx.QUOTE, lean_fx.quotes, "forex"
-    ),
+    Layout(re.compile(rb"[\d.]+,[\d.]+,[\d.]+"), lambda _: lean_fx.QUOTE, lean_fx.quotes, "forex"),
     Layout(re.compile(rb"\d+(,-?[\d.]+){5}"), lean_bars.trade_bar, bars.trades),
     Layout(re.compile(rb"\d+(,-?[\d.]*){10}"), lean_bars.quote_bar, lean_bars.quotes),
     Layout(re.compile(rb"\d+,\d+"), lambda _: lean_bars.OPEN_INTEREST, lean_bars.open_interest),
@@ -121,13 +119,13 @@ def _known(
             underlying.symbol, replace(underlying, id=first_id + len(found))
         ).id
         instrument = replace(instrument, underlying=below)
-    number = found.setdefault(
-        instrument.symbol, replace(instrument, id=first_id + len(found))
-    ).id
+    number = found.setdefault(instrument.symbol, replace(instrument, id=first_id + len(found))).id
     if kind == "index" and layout.events is bars.trades:
         layout = layout._replace(events=lean_bars.levels)
     places = 5 if kind in lean_names.SCALED else 9
-    start = midnight_ns(name["date"], zone) + lean_names.PERIOD_NS[(name["period"] or "tick").lower()]
+    start = (
+        midnight_ns(name["date"], zone) + lean_names.PERIOD_NS[(name["period"] or "tick").lower()]
+    )
     return _Entry(info, layout, layout.spec(places), number, start)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ingest.event import NO_PRICE, PRICE_UNIT, Flag, Kind
+from ingest.event import NO_PRICE, PRICE_SCALE, Flag, Kind
 from ingest.feeds.feed import Tally, events
 from ingest.feeds.lines import OPTIONAL, ROUND, TEXT
 
@@ -53,7 +53,7 @@ def quotes(
             there = (block[:, price] != NO_PRICE) & (block[:, price] > 0)
             out[side] = np.where(there, block[:, price], NO_PRICE)
             sized = there & (block[:, size] != NO_PRICE)
-            out[f"{side}_size"] = np.where(sized, block[:, size], 0) * PRICE_UNIT
+            out[f"{side}_size"] = np.where(sized, block[:, size], 0) / PRICE_SCALE
         out["flags"] = Flag.SNAPSHOT
         yield out
 
@@ -61,10 +61,10 @@ def quotes(
 def future_trades(
     rows: Iterator[np.ndarray], number: int, start: int, _tally: Tally
 ) -> Iterator[np.ndarray]:
-    """A TRADE a line. Of size 0 it stays an event without volume; a suspicious one is ineligible."""
+    """A TRADE a line. One of size 0 has no volume; a suspicious one is ineligible."""
     for line, time, price, size, _, _, doubt in (block.T for block in rows):
         out = events(Kind.TRADE, number, start + time, line)
-        out["price"], out["size"], out["reference"] = price, size * PRICE_UNIT, line
+        out["price"], out["size"], out["reference"] = price, size / PRICE_SCALE, line
         out["flags"] = np.where(doubt, Flag.INELIGIBLE, 0)
         yield out
 

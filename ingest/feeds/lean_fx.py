@@ -28,7 +28,7 @@ def instrument(symbol: str, path: Path, line: bytes, number: int) -> tuple[Instr
             f"keep it below a folder named {' or '.join(ZONES)}",
         )
     price = float(line.split(b",")[1])
-    return pair(symbol[:3], symbol[3:], venue, price, number, path), ZONES[venue]
+    return pair((symbol[:3], symbol[3:]), venue, price, number, path), ZONES[venue]
 
 
 def quotes(

@@ -22,7 +22,7 @@ MOMENT = -3  # `2013-01-01`, `2013-01-01 22:00:00.295`, with Z or +00:00 or not:
 CLOCK = -4  # `10:00:00.001`: ns since midnight.
 TEXT = -5  # Anything: where it stands in the block, begin * TEXT_BYTES_MAX + length.
 OPTIONAL = 32  # Added to a power of ten: an empty field is NO_PRICE.
-ROUND = 64  # Added to a power of ten: digits behind the last place are dropped (sizes, not prices).
+ROUND = 64  # Added to a power of ten: digits behind the last place round it (sizes, not prices).
 TEXT_BYTES_MAX = 1 << 16
 LINE_BYTES_MAX = 1 << 20  # Longer than any line of the formats here: what runs on is not text.
 
@@ -32,7 +32,7 @@ _NEWLINE, _RETURN, _BLANK = map(ord, "\n\r ")
 _DAY_NS, _SECOND_NS = 86_400_000_000_000, 1_000_000_000
 
 
-def columns(
+def columns(  # noqa: PLR0913 (two of them are what a file looks like)
     blocks: Iterable[bytes],
     spec: tuple[int, ...],
     place: str,
@@ -50,7 +50,7 @@ def columns(
         yield rows
 
 
-def columns_and_text(
+def columns_and_text(  # noqa: PLR0913
     blocks: Iterable[bytes],
     spec: tuple[int, ...],
     place: str,
@@ -210,7 +210,7 @@ def _decimal(data, begin, end, kind):
     negative = at > begin
     if at == end:
         return _NUMBER, 0
-    value, decimals, digits = 0, -1, 0
+    value, decimals, digits = 0, -1, 0  # `decimals` ends at places + 1 where more were there.
     for i in range(at, end):
         digit = np.int64(data[i]) - ord("0")
         if data[i] == ord(".") and decimals < 0:
@@ -220,6 +220,9 @@ def _decimal(data, begin, end, kind):
         elif decimals >= places:
             if digit and not kind & ROUND:
                 return _DIGITS, 0
+            if decimals == places:
+                value += digit >= 5
+                decimals += 1
             digits += 1
         else:
             if value > 922_337_203_685_477_579:
@@ -229,7 +232,7 @@ def _decimal(data, begin, end, kind):
             decimals += decimals >= 0
     if digits == 0:
         return _NUMBER, 0
-    for _ in range(places - max(decimals, 0)):
+    for _ in range(places - min(max(decimals, 0), places)):
         if value > 922_337_203_685_477_579:
             return _DIGITS, 0
         value *= 10
@@ -257,7 +260,7 @@ def _moment(data, begin, end):
     bad_day, day = _digits(data, begin + 8, begin + 10, 1, 31)
     if wrong + bad_month + bad_day:
         return _NUMBER, 0
-    # Days since 1970 of the Gregorian calendar, years that begin in March (Hinnant, days_from_civil).
+    # Days since 1970, of years that begin in March (Hinnant, days_from_civil).
     shifted = year - (month <= 2)
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     days = 365 * shifted + shifted // 4 - shifted // 100 + shifted // 400 + of_year - 719_468

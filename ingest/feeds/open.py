@@ -5,15 +5,41 @@ an instrument that several files speak of is one instrument.
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from ingest.event import EVENT
-from ingest.feeds import binance, dbn, lean, lobster
+from ingest.feeds import (
+    b3_otc,
+    b3_report,
+    b3_trades,
+    binance,
+    bitmex,
+    blocks,
+    cboe,
+    coinbase,
+    dbn,
+    deribit,
+    dtcc,
+    dukascopy,
+    ice,
+    kraken_futures,
+    lean,
+    lobster,
+    minute_bars,
+    rates_daily,
+    tqsdk,
+    truefx,
+    wondertrader,
+    xetra,
+)
 from ingest.feeds.feed import Feed, FeedError, Tally
 from ingest.instrument import Instrument
 
@@ -22,7 +48,10 @@ _HEAD_BYTES = 4096
 
 
 class Format(NamedTuple):
-    """A format: how its files begin, how they are named, who reads them."""
+    """A format: how its files begin when unpacked, how they are named, who reads them.
+
+    A name counts without `.gz`. Of a zip it is the first entry that begins so.
+    """
 
     name: str
     begins: re.Pattern[bytes]
@@ -31,18 +60,50 @@ class Format(NamedTuple):
 
 
 _LOBSTER_LINE = rb"\d+(\.\d+)?,\d,\d+,\d+,-?\d+,-?1\r?\n"
+
+
+def _begins(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:\xef\xbb\xbf)?" + pattern)
+
+
 FORMATS = (
-    Format("a Lean tick zip", re.compile(rb"PK[\3\5]"), (".zip",), lean.read),
+    Format("option trades of B3", _begins(rb"RH NEG"), (".zip",), b3_trades.read),
+    Format("swap reports of DTCC", _begins(rb"Dissemination Id"), (".zip",), dtcc.read),
     Format("a Databento DBN file", re.compile(rb"DBN[\1-\x0f]"), (".dbn",), dbn.read),
     Format("a Zstandard file of Databento", re.compile(rb"\x28\xb5\x2f\xfd"), (".zst",), dbn.read),
-    Format("a Binance capture in gzip", re.compile(rb"\x1f\x8b"), (".gz",), binance.read),
-    Format("a Binance capture", re.compile(rb"\d{19} \{"), (".txt", ".log"), binance.read),
+    Format("a Binance capture", re.compile(rb"\d{19} \{"), ("", ".txt", ".log"), binance.read),
     Format(
         *("a LOBSTER message file", re.compile(rb"([A-Z]\w+,[^\n]*\n)?" + _LOBSTER_LINE)),
         *((".csv",), lobster.read),
     ),
+    Format("Xetra trades", _begins(rb'\{"messageId":"posttrade"'), (".json",), xetra.read),
+    Format("Dukascopy quotes", _begins(rb'\{"timestamp": ?\d'), (".json",), dukascopy.read),
+    Format("a Cboe chain", _begins(rb'\{"timestamp": ?"'), (".json",), cboe.read),
+    Format("TrueFX quotes", _begins(rb"timestamp,bid,ask"), (".csv",), truefx.read),
+    Format("minute bars", _begins(rb"timestamp_utc,open"), (".csv",), minute_bars.read),
+    Format("tqsdk bars or ticks", _begins(rb"(id,)?datetime,"), (".csv",), tqsdk.read),
+    Format("daily closes", _begins(rb"DATETIME,NEARER"), (".csv",), rates_daily.read),
+    Format("OTC trades of B3", _begins(rb"Data/Hora"), (".csv",), b3_otc.read),
+    Format(
+        "a price report of B3", _begins(rb"<\?xml[^>]*>\s*<Document"), (".xml",), b3_report.read
+    ),
+    Format("a WonderTrader block", re.compile(rb"&\^%\$#@!\0"), (".dsb",), wondertrader.read),
+    Format(
+        "a pcap of ICE", re.compile(rb"\x4d\x3c\xb2\xa1|\xd4\xc3\xb2\xa1"), (".pcap",), ice.read
+    ),
+    *(
+        Format(f"a capture of {venue}", re.compile(url), tuple(f".{i}" for i in range(10)), read)
+        for venue, url, read in (
+            ("Coinbase", rb"wss://\S*coinbase", coinbase.read),
+            ("BitMEX", rb"wss://\S*bitmex", bitmex.read),
+            ("Kraken Futures", rb"wss://futures\.kraken", kraken_futures.read),
+            ("Deribit", rb"(wss|https)://\S*deribit", deribit.read),
+        )
+    ),
+    # Last, for it is known by its wrapping alone.
+    Format("a Lean zip", re.compile(rb"PK[\3\5]"), (".zip",), lean.read),
 )
-KNOWN = "known are Lean ticks (.zip), LOBSTER (.csv), Databento mbo (.dbn.zst), Binance (.gz)"
+KNOWN = f"known are {', '.join(one.name for one in FORMATS)}"
 
 
 def open_feed(path: str | Path, first_id: int = 0) -> Feed:
@@ -61,18 +122,36 @@ def open_feed(path: str | Path, first_id: int = 0) -> Feed:
 
 def _open_file(path: Path, first_id: int, tally: Tally) -> Feed:
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if not head:
+        raw = file.read(_HEAD_BYTES)
+    if not raw:
         raise FeedError("the file is empty", path, "fetch it again")
-    found = next((one for one in FORMATS if one.begins.match(head)), None)
+    packed = raw[:2] == b"\x1f\x8b"
+    name = path.name.removesuffix(".gz") if packed else path.name
+    suffix = Path(name).suffix.lower()
+    heads = (_inside(path, raw), raw)
+    found = next((one for head in heads for one in FORMATS if one.begins.match(head)), None)
     if found is None:
-        named = next((one for one in FORMATS if path.suffix.lower() in one.suffixes), None)
+        named = next((one for one in FORMATS if suffix and suffix in one.suffixes), None)
         what = f"is named like {named.name}, but is none" if named else "is of no known format"
-        raise FeedError(f"{what} (it begins with {head[:16]!r})", path, KNOWN)
-    if path.suffix.lower() not in found.suffixes:
-        remedy = f"name it {path.stem}{found.suffixes[0]} if that is what it is"
+        raise FeedError(f"{what} (it begins with {heads[0][:16]!r})", path, KNOWN)
+    if suffix not in found.suffixes or packed != path.name.endswith(".gz"):
+        remedy = f"name it {path.stem}{found.suffixes[0]}{'.gz' * packed} if that is what it is"
         raise FeedError(f"begins like {found.name}, but is named {path.name}", path, remedy)
     return found.read(path, first_id, tally)
+
+
+def _inside(path: Path, raw: bytes) -> bytes:
+    """How the content begins: of a gzip file unpacked, of a zip its first entry."""
+    if raw[:2] == b"\x1f\x8b":
+        with suppress(zlib.error):
+            return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, _HEAD_BYTES)
+        return b""
+    if raw[:2] == b"PK":
+        with suppress(BadZipFile, IndexError):
+            with ZipFile(path) as archive:
+                first = archive.infolist()[0]
+            return next(blocks.entry(path, first, Tally()), b"")
+    return raw
 
 
 def _open_folder(folder: Path, first_id: int) -> Feed:
@@ -92,10 +171,12 @@ def _open_folder(folder: Path, first_id: int) -> Feed:
         except (FeedError, OSError) as error:
             tally.refuse(str(path), str(error))
             continue
-        ids = [
-            found.setdefault(row.symbol, replace(row, id=first_id + len(found))).id
-            for row in feed.instruments
-        ]
+        ids: list[int] = []
+        for row in feed.instruments:
+            # What lies under an option stands before it.
+            under = ids[row.underlying] if row.underlying >= 0 else -1
+            new = replace(row, id=first_id + len(found), underlying=under)
+            ids.append(found.setdefault(row.symbol, new).id)
         opened.append(_renumbered(feed.chunks, np.array(ids, np.uint32)))
     if not opened:
         raise FeedError(f"none of its {len(files)} files is of a known format", folder, KNOWN)

@@ -2,7 +2,8 @@
 
 Named after the product (`US10_carrydata.csv`). A close without volume is no trade that anybody
 could count, so it is an INDICATIVE QUOTE, bid = ask = close, without size, at 14:00 in Chicago,
-when the exchange settles. A line makes an event for each contract whose close it has.
+when the exchange settles. Closes that went through a float before the file was made
+(97.34750000000001) are rounded to 1e-9. A line makes an event for each contract whose close it has.
 """
 
 import re
@@ -15,10 +16,10 @@ from ingest.event import NO_PRICE, Flag, Kind
 from ingest.feeds import blocks
 from ingest.feeds.feed import Feed, FeedError, Tally, events, midnight_ns, weave
 from ingest.feeds.futures import code, future
-from ingest.feeds.lines import MOMENT, OPTIONAL, columns
+from ingest.feeds.lines import MOMENT, OPTIONAL, ROUND, columns
 from ingest.instrument import Instrument
 
-SPEC = (MOMENT, 9 + OPTIONAL, 9 + OPTIONAL, OPTIONAL, OPTIONAL)
+SPEC = (MOMENT, 9 + OPTIONAL + ROUND, 9 + OPTIONAL + ROUND, OPTIONAL, OPTIONAL)
 PRODUCTS = {"US10": "ZN", "EDOLLAR": "GE"}
 SETTLEMENT_NS = 14 * 3_600_000_000_000
 _NAME = re.compile(r"([A-Z0-9]+)_carrydata")

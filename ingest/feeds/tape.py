@@ -6,7 +6,7 @@ has noted enough. A change of a book that leaves its best bid and ask as they we
 
 import numpy as np
 
-from ingest.event import EVENT, PRICE_UNIT, Kind
+from ingest.event import EVENT, PRICE_SCALE, Kind
 from ingest.feeds.depth import Depths, messages
 from ingest.feeds.feed import Tally, events, weave
 
@@ -19,9 +19,9 @@ Row = tuple[int, int, int, int, int]
 class Tape:
     """Notes since the last cut, and the books that go on from cut to cut."""
 
-    def __init__(self, tally: Tally, size_unit: float, *, inverse: bool = False) -> None:
-        """Sizes are whole numbers of `size_unit`; `inverse`: USD, told as base currency."""
-        self._tally, self._unit, self._inverse = tally, size_unit, inverse
+    def __init__(self, tally: Tally, size_scale: int, *, inverse: bool = False) -> None:
+        """A row counts sizes in 1 / `size_scale`; `inverse`: USD, told as base currency."""
+        self._tally, self._scale, self._inverse = tally, size_scale, inverse
         self._depths = Depths()
         self._clear()
 
@@ -38,7 +38,9 @@ class Tape:
         """Whether it is time to cut."""
         return len(self._rows) + len(self._packed) >= NOTES_MAX
 
-    def book(self, envelope: Envelope, rows: list[Row], flags: int = 0, *, whole: bool = True) -> None:
+    def book(
+        self, envelope: Envelope, rows: list[Row], flags: int = 0, *, whole: bool = True
+    ) -> None:
         """A message to the book of an instrument; not `whole`: another one belongs to it."""
         self._booked += 1
         at = len(self._rows) + len(self._packed)
@@ -46,6 +48,16 @@ class Tape:
         self._rows += rows
         self._envelopes += [note] * len(rows)
         self._whole += [False] * (len(rows) - 1) + [whole]
+
+    def settle(self) -> None:
+        """What belonged together is complete: the last row of each instrument is whole."""
+        seen: set[int] = set()
+        for at in range(len(self._rows) - 1, -1, -1):
+            if self._whole[at]:
+                break
+            instrument = self._envelopes[at][3]
+            self._whole[at] = instrument not in seen
+            seen.add(instrument)
 
     def event(self, packed: bytes) -> None:
         """An event that is one already, see `drafts`."""
@@ -65,11 +77,15 @@ class Tape:
         )
         told = told[changed]
         quotes = events(Kind.QUOTE, 0, told[:, 0], told[:, 2])
-        quotes["ts_recv"], quotes["instrument"], quotes["flags"] = told[:, 1], told[:, 3], told[:, 4]
+        quotes["ts_recv"], quotes["instrument"], quotes["flags"] = (
+            told[:, 1],
+            told[:, 3],
+            told[:, 4],
+        )
         for side in ("bid", "ask"):
-            price, size = tops[side], tops[f"{side}_size"] * self._unit
+            price, size = tops[side], tops[f"{side}_size"] / self._scale
             if self._inverse:
-                size = size / np.where(price > 0, price * PRICE_UNIT, np.inf)
+                size = size / np.where(price > 0, price / PRICE_SCALE, np.inf)
             quotes[side], quotes[f"{side}_size"] = price, size
         if unseen := self._booked - len(quotes):
             self._tally.skipped[_NO_CHANGE] += unseen

@@ -27,7 +27,7 @@ def read(path: Path, first_id: int, tally: Tally) -> Feed:
     first = next(columns(blocks.text(path, Tally()), SPEC, str(path), Tally(), skip=1), None)
     if first is None:
         raise FeedError("no line is a quote", path, "lines are timestamp,bid,ask")
-    own = pair(name[1], name[2], "TRUEFX", first[0, 2] / 1e9, first_id, path)
+    own = pair((name[1], name[2]), "TRUEFX", first[0, 2] / 1e9, first_id, path)
     return Feed([own], _chunks(path, first_id, tally), tally)
 
 

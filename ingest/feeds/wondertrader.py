@@ -103,7 +103,7 @@ def _exact(prices: np.ndarray) -> np.ndarray:
 
 
 def _times(dates: np.ndarray, clocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ns since the epoch of YYYYMMDD and HHMMSSmmm in Shanghai, and where these are possible."""
+    """Time (ns, UTC) of YYYYMMDD and HHMMSSmmm in Shanghai, and where these are possible."""
     days, clock = dates.astype(np.int64), clocks.astype(np.int64)
     year, month, day = days // 10_000, days // 100 % 100, days % 100
     good = (year >= 1970) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)

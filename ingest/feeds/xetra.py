@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingest.event import Flag, Kind
+from ingest.event import Flag
 from ingest.feeds import blocks, drafts
 from ingest.feeds.currency import usd_rate
 from ingest.feeds.feed import Feed, FeedError, Tally, step
@@ -68,7 +68,7 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, bytes, dict[str, Any]
                 row = json.loads(line, parse_float=str, parse_int=str)
                 exact(row["lastTrade"])
                 if float(row["lastQty"]) <= 0 or not row["isin"] or not row["currency"]:
-                    raise ValueError("a trade without quantity or name")
+                    raise ValueError("a trade without quantity or name")  # noqa: TRY301
                 parse_moment(row["lastTradeTime"], "UTC")
             except (ValueError, KeyError, TypeError) as error:
                 if line.strip():
@@ -86,9 +86,7 @@ def _flags(row: dict[str, Any]) -> int:
     return int(flags)
 
 
-def _events(
-    path: Path, numbers: dict[tuple[str, str], int], tally: Tally
-) -> Iterator[bytes]:
+def _events(path: Path, numbers: dict[tuple[str, str], int], tally: Tally) -> Iterator[bytes]:
     told: dict[str, _Told] = {}
     for line, _, row in _rows(path, tally):
         tally.rows += 1
@@ -112,7 +110,7 @@ def _events(
         voids = change == "C" or action in ("C", "D")
         marked = 0 if voids else int(Flag.CORRECTED)
         bust = time, received, line, old.instrument
-        yield drafts.trade(bust, old.price, old.size, old.line, marked, Kind.BUST)
+        yield drafts.bust(bust, old.price, old.size, old.line, marked)
         if not voids:
             told[name] = _Told(number, price, size, old.line)
             yield drafts.trade(envelope, price, size, old.line, flags | marked)

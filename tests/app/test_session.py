@@ -136,6 +136,35 @@ def test_a_page_that_does_not_ack_costs_a_window_and_wakes_to_one_message(desk):
     np.testing.assert_array_equal(socket.page.cells, desk.truth(session))
 
 
+def test_a_busy_page_has_one_push_on_its_way(desk, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("app.session.time.monotonic", lambda: now[0])
+    session, socket = desk.open()
+    for k in range(40):  # Each paint takes 120 ms; a cut comes every 6 ms.
+        before = len(socket.pushes)
+        for step in range(20):
+            desk.change([(3, LAST, float(100 * k + step))])
+            now[0] += 0.006
+        if k > 2:
+            assert len(socket.pushes) - before <= 1
+        ack(session, socket)
+        np.testing.assert_array_equal(socket.page.cells, desk.truth(session))
+
+
+def test_a_prompt_page_gets_every_cut_at_once(desk, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("app.session.time.monotonic", lambda: now[0])
+    session, socket = desk.open()
+    ack(session, socket)
+    before = len(socket.pushes)
+    for _frame in range(10):
+        for step in range(3):
+            now[0] += 0.005
+            desk.change([(3, LAST, now[0] + step)])
+        ack(session, socket)
+    assert len(socket.pushes) - before == 30
+
+
 def test_a_socket_that_does_not_drain_is_left_alone(desk):
     session, socket = desk.open()
     ack(session, socket)

@@ -19,17 +19,6 @@ def drained(address, topic, partition, wait_ms=3):
     return consumer
 
 
-def test_the_mock_cluster_has_the_topics_and_partitions_asked_for():
-    with standins.mock_cluster({"md.equity": 7, "fills": 1}) as address:
-        assert probe.kafka(address) == ""
-        topics = Producer({"bootstrap.servers": address}).list_topics(timeout=5).topics
-        assert {name: len(topic.partitions) for name, topic in topics.items()} == {
-            "md.equity": 7,
-            "fills": 1,
-        }
-    assert probe.kafka(address) != ""
-
-
 def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(settings, kafka):
     producer = Producer({"bootstrap.servers": kafka})
     topics = producer.list_topics(timeout=5).topics
@@ -56,29 +45,6 @@ def test_a_value_goes_in_by_one_process_and_comes_out_in_another(kafka):
     assert message.headers() == headers
 
 
-def test_the_mock_forgets_the_oldest_beyond_five_megabytes(kafka):
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0})
-    for _ in range(120):
-        producer.produce("md.fx", os.urandom(65_536), partition=0)
-        producer.flush(5)
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
-    low, high = consumer.get_watermark_offsets(TopicPartition("md.fx", 0), timeout=5)
-    consumer.close()
-    assert high == 120
-    kept = (high - low) * 65_536
-    assert 0.9 * standins.MOCK_BYTES_MAX < kept <= standins.MOCK_BYTES_MAX
-
-
-def test_a_group_starts_at_once(kafka):
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "g", "log_level": 2})
-    started = time.monotonic()
-    consumer.subscribe(["fills"])
-    while not consumer.assignment():
-        consumer.poll(0.01)
-        assert time.monotonic() - started < 2.5, "the mock's own first delay is 3 s"
-    consumer.close()
-
-
 def test_the_kafka_stand_in_stops_when_told(settings):
     stop, addresses = Stop(), []
 
@@ -88,6 +54,11 @@ def test_the_kafka_stand_in_stops_when_told(settings):
 
     standins.serve_kafka(2, ready, stop)
     assert probe.kafka(addresses[0]) != ""
+
+
+def test_the_kafka_stand_in_is_one_broker():
+    with pytest.raises(standins.StandinError, match=r"is one broker, not 3\. .*deploy/kafka/start"):
+        standins.serve_kafka(2, print, Stop(), brokers=3)
 
 
 def test_the_redis_stand_in_answers_and_keeps_nothing_on_disk(redis):
@@ -112,7 +83,7 @@ def test_the_server_of_the_wheel_is_preferred_to_one_on_the_path(monkeypatch):
 def test_a_stand_in_that_dies_at_once_says_why(settings):
     with (
         pytest.raises(standins.StandinError, match="--brokers"),
-        standins.started(settings, "kafka", "--brokers", "99"),
+        standins.started(settings, "kafka", "--brokers", "3"),
     ):
         pass
 
@@ -134,12 +105,20 @@ def test_topics_are_made_on_a_real_cluster_once(settings, real_kafka):
         standins.make_topics(real_kafka, 6)
 
 
-def test_a_cluster_that_does_not_make_topics_is_a_sentence(settings, kafka, monkeypatch):
+def test_topics_that_are_there_must_be_as_wanted(settings, kafka):
     standins.make_topics(kafka, settings.partitions)  # All there: nothing is asked of it.
+    with pytest.raises(standins.StandinError, match=r"has 1 partitions, not 6\. Give --part"):
+        standins.make_topics(kafka, 6)
+
+
+def test_a_cluster_that_does_not_make_topics_is_a_sentence(monkeypatch):
     monkeypatch.setattr(standins, "CONNECT_SECONDS", 1.0)
+    # The mock cluster inside the client knows no such request.
+    client = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 2})
+    (mock,) = client.list_topics(timeout=5).brokers.values()
     said = pytest.raises(standins.StandinError, match=r"no answer.*md\.equity.* by hand")
-    with standins.mock_cluster({}) as address, said:  # The mock knows no such request.
-        standins.make_topics(address, 4)
+    with said:
+        standins.make_topics(f"{mock.host}:{mock.port}", 4)
 
 
 def test_sigterm_ends_a_stand_in_quickly(settings):

@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ingest.event import EVENT
+
 DATA = Path(__file__).parents[4] / "shared/marketdata"
 
 
@@ -21,4 +23,4 @@ def recorded():
 @pytest.fixture
 def everything():
     """All events of a feed as one array."""
-    return lambda feed: np.concatenate(list(feed.chunks))
+    return lambda feed: np.concatenate([np.zeros(0, EVENT), *feed.chunks])

@@ -95,7 +95,7 @@ def test_bad_lines_are_refused_whole_and_the_rest_is_read(tmp_path, everything):
 
 def test_what_is_no_capture_is_an_error(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"hello\n"))
-    with pytest.raises(FeedError, match="no Binance message"):
+    with pytest.raises(FeedError, match="no known format"):
         open_feed(tmp_path / "a.gz")
     with pytest.raises(FeedError, match="ETHBTC is worth"):
         open_feed(capture(tmp_path / "b.gz", QUOTE.replace(b"BTCUSDT", b"ETHBTC")))

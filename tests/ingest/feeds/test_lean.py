@@ -159,10 +159,12 @@ def test_a_damaged_entry_does_not_touch_the_next(tmp_path, everything):
 @pytest.mark.parametrize(
     ("folder", "entries", "says"),
     [
-        ("fxcm", {"20140501_eurgbp_tick_quote.csv": "1,0.8,0.9"}, "worth in USD"),
+        ("fxcm", {"20140501_eurxyz_tick_quote.csv": "1,0.8,0.9"}, "worth in USD"),
         ("elsewhere", {"20140501_eurusd_tick_quote.csv": "1,1.1,1.2"}, "venue"),
         ("fxcm", {"notes.txt": "hello"}, "YYYYMMDD_symbol"),
-        ("fxcm", {"20140501_eurusd_minute.csv": "1,1,1,1,1,1"}, "not a layout"),
+        ("fxcm", {"20140501_eurusd_minute.csv": "1,1,1,1"}, "not a layout"),
+        ("fxcm", {"20140501_eurusd_minute.csv": "1,1,1,1,1,1"}, "below a folder named equity"),
+        ("future", {"20140501_zz_minute_trade_201406.csv": "1,1,1,1,1,1"}, "terms or the month"),
         ("fxcm", {}, "no entry"),
     ],
 )
