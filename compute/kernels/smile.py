@@ -342,30 +342,28 @@ def _project(m, log_s, scale, k, w, error, trial):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _start(scale, k, w, error, free):
+def _start(scale, k, w, error, low, high, free):
     """The slice without regard to arbitrage: a compass search over (m, ln s)."""
-    reach, trial, moved = k.max() - k.min(), np.empty(PARAMETERS), True
+    reach = high - low
     at_m, at_s, least = 0.0, 0.0, np.inf
     for place in range(20):
-        m = k.min() + reach * (0.1 + 0.2 * (place % 5))
+        m = low + reach * (0.1 + 0.2 * (place % 5))
         log_s = math.log(reach * (0.02, 0.07, 0.2, 0.6)[place // 5])
-        cost = _project(m, log_s, scale, k, w, error, trial)
+        cost = _project(m, log_s, scale, k, w, error, free)
         if cost < least:
             least, at_m, at_s = cost, m, log_s
-            free[:] = trial
     step_m, step_s = 0.1 * reach, 0.6
     for _ in range(COMPASS):
         moved = False
         for place in range(4):
             m = at_m + step_m * (1.0, -1.0, 0.0, 0.0)[place]
             log_s = at_s + step_s * (0.0, 0.0, 1.0, -1.0)[place]
-            cost = _project(m, log_s, scale, k, w, error, trial)
+            cost = _project(m, log_s, scale, k, w, error, free)
             if cost < least:
                 least, at_m, at_s, moved = cost, m, log_s, True
-                free[:] = trial
         if not moved:
             step_m, step_s = 0.4 * step_m, 0.4 * step_s
-    return least
+    return _project(at_m, at_s, scale, k, w, error, free)
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -402,17 +400,20 @@ def fit(k, w, error, before, own):
     if k.shape[0] < QUOTES_MIN:
         return FIT_FEW
     scale = w[np.argmin(np.abs(k))]
-    beyond = BEYOND * (k.max() - k.min())
-    low, high = k.min() - beyond, k.max() + beyond
+    low, high = k[0], k[0]
+    for i in range(k.shape[0]):
+        low, high = min(low, k[i]), max(high, k[i])
+    free, bits = np.empty(PARAMETERS), 0
+    if not math.isfinite(_start(scale, k, w, error, low, high, free)):
+        return FIT_FEW
+    beyond = BEYOND * (high - low)
+    low, high = low - beyond, high + beyond
     grid, floor = np.empty(GRID), np.zeros(GRID)
     _grid(math.sqrt(scale), grid)
     if not math.isnan(before[A]):
         for j in range(GRID):
             if low <= grid[j] <= high:
                 floor[j] = _svi(before[A], before[B], before[RHO], before[M], before[S], grid[j])[0]
-    free, bits = np.empty(PARAMETERS), 0
-    if not math.isfinite(_start(scale, k, w, error, free)):
-        return FIT_FEW
     for stiffness in STIFFNESS:
         _descend(free, scale, k, w, error, grid, floor, stiffness)
         own[A], own[B], own[RHO], own[M], own[S] = _unpack(free, scale)
