@@ -19,7 +19,7 @@ from ingest.instrument import Instrument, Reference
 from ingest.meter import Histogram, Rate
 from ingest.source import QUARANTINE_TOPIC, TOPICS, Headers, Message, Positions
 
-CUT_MS = 6.0  # A third of a browser's frame at 60 Hz: a cut is never what a page waits for.
+CUT_MS = 5.0  # A third of a browser's frame at 60 Hz: a cut is never what a page waits for.
 HEARTBEAT_MS = 250.0  # An empty delta at least this often, so that readers know we live.
 IMAGE_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0

@@ -56,8 +56,8 @@ class Patience(NamedTuple):
     bytes_min: int
 
 
-EAGER = Patience(3, 1)  # `live`: whatever there is, now.
-PATIENT = Patience(6, 32_768)  # `record`: half the requests; it may lag.
+EAGER = Patience(100, 1)  # `live`: whatever there is, now.
+PATIENT = Patience(100, 262_144)  # `record`: fewer and bigger answers; it may lag.
 
 
 class SourceError(RuntimeError):

@@ -394,7 +394,8 @@ def fit(k, w, error, before, own):
 
     `before` is the slice of the expiry before, fitted first, or NaN. With fewer than QUOTES_MIN
     quotes `own` is NaN and the answer FIT_FEW. FIT_LIFTED: the slice was raised to end a calendar
-    arbitrage; FIT_BUTTERFLY, FIT_CALENDAR: there still is one on the points of `check`.
+    arbitrage; FIT_BUTTERFLY, FIT_CALENDAR: there still is one on the points of `check`. The
+    calendar is kept where there are quotes and BEYOND their ends: wings farther out are a guess.
     """
     own[:] = np.nan
     if k.shape[0] < QUOTES_MIN:
