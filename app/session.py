@@ -45,6 +45,7 @@ _PUSH = struct.Struct("<IIddd")  # magic, sections, sequence, ts_push in ms, epo
 WINDOW = 6
 PROMPT_SECONDS = 0.04
 SERIES_SECONDS = 0.25
+TOTALS_SECONDS = 0.2  # Totals change with every event; nobody reads them faster than this.
 RETRY_SECONDS = 0.002
 VIEWS_MAX = 256
 HISTORY_POINTS_MAX = 1_800
@@ -69,6 +70,7 @@ class Feed:
         self.index, self.kind = index, spec["kind"]
         self.key: ViewKey | None = None
         self.first, self.count, self.version = 0, 0, -1
+        self.since, self.turn = -1, -1  # Of a table of totals: what it has, when it was sent.
         if self.kind == "grid":
             self.key = view_key(spec["table"], spec["columns"])
             self.count = int(spec.get("rows", 0))
@@ -119,6 +121,7 @@ class Session:
             self.sent = -1
             for feed in self.feeds:
                 feed.version, feed.series_ms, feed.status_at = -1, -1.0, 0
+                feed.since, feed.turn = -1, -1
             self.hub.sessions.add(self)
             for feed in self.feeds:
                 self.hub.recall(self, feed)
@@ -277,10 +280,8 @@ class Hub:
         own = False
         for feed in session.feeds:
             if feed.key is not None:
-                viewport = self._viewport(feed)
-                part = viewport.encode(feed.index, session.sent, feed.version)
-                shared.append((feed.index, feed.key, feed.first, feed.count, feed.version))
-                feed.version = viewport.view.version
+                part, place = self._cells(feed, session.sent)
+                shared.append(place)
             elif feed.kind == "series":
                 part = self._series(feed)
                 own = own or bool(part)
@@ -301,6 +302,21 @@ class Hub:
         if framed is None:
             framed = self._framed[key] = self._frame(parts)
         return framed
+
+    def _cells(self, feed: Feed, sent: int) -> tuple[bytes, tuple]:
+        """What a grid misses, and what another page must have in common to get the same bytes."""
+        assert feed.key is not None
+        since = sent
+        if feed.key.table != INSTRUMENTS.name:
+            turn = int(time.monotonic() / TOTALS_SECONDS)  # The same moments for all pages.
+            if feed.version >= 0 and feed.turn == turn:
+                return b"", (feed.index,)
+            since, feed.since, feed.turn = feed.since, self.mirror.sequence, turn
+        viewport = self._viewport(feed)
+        place = (feed.index, feed.key, feed.first, feed.count, feed.version, since)
+        part = viewport.encode(feed.index, since, feed.version)
+        feed.version = viewport.view.version
+        return part, place
 
     def _frame(self, parts: list[bytes]) -> bytes:
         body = b"".join(parts)

@@ -220,7 +220,7 @@ class Desk {
   draw() {
     const begun = performance.now();
     let running = false;
-    for (const painter of this.painters) if (painter.surface.el.clientHeight && painter.paint(begun)) running = true;
+    for (const painter of this.painters) if (painter.surface.shown && painter.paint(begun)) running = true;
     this.strip.figuresUpdate();
     this.count.paints += 1;
     this.count.paint_ms += performance.now() - begun;
@@ -264,6 +264,7 @@ class Desk {
   // Four times a second: ages, tags and clocks run on between pushes; once a second the rest.
   tick() {
     this.state = this.top.update();
+    this.strip.figuresUpdate();
     this.panelStates();
     this.quarter = ((this.quarter || 0) + 1) % 4;
     if (this.quarter) return;

@@ -49,13 +49,25 @@ class Surface {
     this.canvas.setAttribute("aria-hidden", "true");
     el.append(this.canvas);
     this.el = el;
-    this.c = this.canvas.getContext("2d", { alpha: false });
+    this.c = this.canvas.getContext("2d", { alpha: false, desynchronized: true });
     this.w = this.h = 0;
+    // Asking an element for its size lays the page out, so it is asked only after it changed.
+    this.stale = true;
+    new ResizeObserver(() => { this.stale = true; }).observe(el);
+  }
+
+  get shown() { this.look(); return this.box.height > 0; }
+
+  look() {
+    if (!this.stale) return;
+    this.stale = false;
+    this.box = this.el.getBoundingClientRect();
   }
 
   // True when the size changed, and everything must be drawn again.
   fit() {
-    const box = this.el.getBoundingClientRect(), k = devicePixelRatio || 1;
+    this.look();
+    const box = this.box, k = devicePixelRatio || 1;
     const w = Math.floor(box.width), h = Math.floor(box.height);
     if (w === this.w && h === this.h && k === this.k) return false;
     [this.w, this.h, this.k] = [w, h, k];

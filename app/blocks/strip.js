@@ -42,6 +42,7 @@ const FIGURES = {
   long: ["Long", (v) => num(v / 1e6, 0) + " M", false],
   short: ["Short", (v) => num(v / 1e6, 0) + " M", false],
 };
+const FIGURES_MS = 200; // As often as totals come.
 const PULSE_MAX = 72; // One value a second, one a pixel.
 
 class HeadStrip {
@@ -65,6 +66,9 @@ class HeadStrip {
   }
 
   figuresUpdate() {
+    const now = performance.now();
+    if (now - (this.figuresAt || 0) < FIGURES_MS) return;
+    this.figuresAt = now;
     for (const f of this.figures) {
       const v = this.desk.classSum(f.name);
       put(f.value, v === v ? f.rule[1](v) : "");

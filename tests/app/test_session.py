@@ -99,7 +99,7 @@ class Desk(World):
 
     def truth(self, session: Session) -> np.ndarray:
         port = self.hub._viewport(session.feeds[0])
-        return self.mirror.tables["instruments"][port.rows][:, port.view.columns]
+        return self.mirror.tables[port.view.key.table][port.rows][:, port.view.columns]
 
 
 @pytest.fixture
@@ -282,3 +282,24 @@ def test_a_push_is_a_bokeh_message():
 
 def test_an_ack_is_24_bytes():
     assert ACK.size == 24
+
+
+def test_totals_come_five_times_a_second_and_are_right(desk, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("app.session.time.monotonic", lambda: now[0])
+    socket = Socket()
+    spec = {"feeds": [{"kind": "grid", "table": "classes", "columns": ["long", "net", "pnl"]}]}
+    session = desk.hub.attach(spec, lambda: socket)
+    session.control({"type": "ready"})
+    session.control({"type": "viewport", "feed": 0, "first": 0, "count": 4})
+    ack(session, socket)
+    before = len(socket.pushes)
+    for k in range(200):
+        now[0] += 0.01
+        desk.tables["classes"][k % 4, 2] = float(k)
+        desk.change([])
+        ack(session, socket)
+    assert 8 <= len(socket.pushes) - before <= 12
+    now[0] += 0.3
+    desk.change([])
+    np.testing.assert_array_equal(socket.page.cells, desk.truth(session))
