@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from app.process import Stop
+from app.process import Stop, settle
 
 LOOPBACK = "127.0.0.1"
 LOG_BYTES_MAX = 48 << 20  # Of one partition: at 4 MB a second of all 13, two and a half minutes.
@@ -589,6 +589,7 @@ def serve(
         broker = Broker(topics, log_bytes_max, total_bytes_max)
         server = await broker.loop.create_server(lambda: Connection(broker), LOOPBACK, 0)
         broker.port = server.sockets[0].getsockname()[1]
+        settle()
         on_ready(f"{LOOPBACK}:{broker.port}")
         while not stop.set:  # noqa: ASYNC110 (a signal sets it, which wakes no event)
             await asyncio.sleep(STOP_POLL_SECONDS)

@@ -19,6 +19,7 @@ from tornado.web import RedirectHandler
 from app import settings as settings_room
 from app.blocks.transport import connect, hear_acks
 from app.mirror import Mirror
+from app.process import settle
 from app.session import Hub, Session
 from app.settings import ROOT, Settings
 from compute.bus import AsyncBus
@@ -122,6 +123,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
 
     def begin() -> None:
         start_hub(settings, asyncio.get_running_loop())
+        settle()
         if ready:
             ready()
 

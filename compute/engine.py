@@ -10,6 +10,7 @@ State is an array of structs. The first 23 float64 of a row are the columns of I
 table is a view and costs nothing; what a quote touches lies in three cache lines.
 """
 
+import copy
 import functools
 import struct
 import zlib
@@ -212,6 +213,14 @@ class Engine:
         now = self.tables["instruments"]
         same = (before == now) | (np.isnan(before) & np.isnan(now))
         self._touch(np.flatnonzero(~same.all(axis=1)))
+
+    def freeze(self) -> "Engine":
+        """A copy that no step moves: another thread can take its checkpoint meanwhile."""
+        frozen = copy.copy(self)
+        for name in ("_state", "_ring", "_recent", "_slots", "_counts", "oldest_ns"):
+            setattr(frozen, name, getattr(self, name).copy())
+        frozen.tables = {name: table.copy() for name, table in self.tables.items()}
+        return frozen
 
     def checkpoint(self) -> bytes:
         """The whole state, bit for bit; empty buckets and free slots take no room."""

@@ -5,6 +5,8 @@ last one is `cut_ms` old: whoever falls behind takes bigger batches, nothing que
 means that pages show age; the engine goes on and the next cut after its return carries an image.
 """
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -19,10 +21,10 @@ from ingest.instrument import Instrument, Reference
 from ingest.meter import Histogram, Rate
 from ingest.source import QUARANTINE_TOPIC, TOPICS, Headers, Message, Positions
 
-CUT_MS = 5.0  # A third of a browser's frame at 60 Hz: a cut is never what a page waits for.
+CUT_MS = 8.0  # A third of a browser's frame at 60 Hz: a cut is never what a page waits for.
 HEARTBEAT_MS = 250.0  # An empty delta at least this often, so that readers know we live.
 IMAGE_SECONDS = 1.0
-CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS = 10.0  # What a successor must read again: 0.2 s of engine at 500,000/s.
 HEALTH_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # Between attempts while Redis is away.
 
@@ -55,16 +57,13 @@ class Rows(Protocol):
 class Deltas(Protocol):
     """What `live` needs of compute.bus.Bus."""
 
-    def publish(  # noqa: PLR0913 (as the bus has it)
-        self,
-        worker: int,
-        epoch: int,
-        sequence: int,
-        delta: bytes,
-        image: bytes | None = None,
-        checkpoint: bytes | None = None,
+    def publish(
+        self, worker: int, epoch: int, sequence: int, delta: bytes, image: bytes | None = None
     ) -> None:
-        """Tell the delta, and what includes it."""
+        """Tell the delta, and the image that includes it."""
+
+    def save(self, worker: int, checkpoint: bytes) -> None:
+        """Keep a checkpoint; called from another thread."""
 
     def checkpoint(self, worker: int) -> bytes | None:
         """The newest checkpoint."""
@@ -122,6 +121,7 @@ class Live:
         self.latency = Histogram()
         self.newest_send_ns = 0
         self.redis_away_since = 0.0
+        self.saving: threading.Thread | None = None  # Takes the newest checkpoint to Redis.
         self._image_due = self._checkpoint_due = self._health_due = 0.0
         self._cut_at = self._told_reference = self._retry_at = 0.0
         self._dirty = False
@@ -220,16 +220,14 @@ class Live:
         self.sequence += 1
         ts_cut = self.now_ns()
         frame = self.cutter.cut(engine.tables, engine.oldest_ns, self.epoch, self.sequence, ts_cut)
-        more: dict[str, bytes] = {}
+        image = None
         if now >= self._image_due:
-            more["image"] = delta.pack_image(
+            image = delta.pack_image(
                 engine.tables, self.epoch, self.sequence, ts_cut, self.positions
             )
-        if now >= self._checkpoint_due:
-            more["checkpoint"] = self._checkpoint()
         self._cut_at = now
         try:
-            self.bus.publish(self.worker, self.epoch, self.sequence, frame, **more)
+            self.bus.publish(self.worker, self.epoch, self.sequence, frame, image)
         except BusError:
             # The cut is lost to readers, so the next one must carry the whole.
             self.redis_away_since = self.redis_away_since or now
@@ -237,14 +235,27 @@ class Live:
             return
         self.redis_away_since = 0.0
         self._dirty = False
-        if "image" in more:
+        if image is not None:
             self._image_due = now + IMAGE_SECONDS
-        if "checkpoint" in more:
+        if now >= self._checkpoint_due and not (self.saving and self.saving.is_alive()):
             self._checkpoint_due = now + CHECKPOINT_SECONDS
+            self._save()
 
-    def _checkpoint(self) -> bytes:
+    def _save(self) -> None:
+        """Keep the state as it stands; only the copy is made here, the rest in a thread.
+
+        Packing and sending 17 MB takes 60 ms, which every cell would wait for.
+        """
+        engine, positions = self.engine.freeze(), dict(self.positions)
         note = {"log": self.frames.log, "sequences": self.intake.sequences.state()}
-        return pack(Checkpoint(dict(self.positions), note, self.engine.checkpoint()))
+
+        def save() -> None:
+            with contextlib.suppress(BusError):  # The next one will do.
+                state = pack(Checkpoint(positions, note, engine.checkpoint()))
+                self.bus.save(self.worker, state)
+
+        self.saving = threading.Thread(target=save, name="checkpoint", daemon=True)
+        self.saving.start()
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()

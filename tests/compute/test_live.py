@@ -66,11 +66,15 @@ class Memory:
         self.reference = b""
         self.health: dict = {}
 
-    def publish(self, worker, epoch, sequence, delta, **more) -> None:
+    def publish(self, worker, epoch, sequence, delta, image=None) -> None:
         if self.away:
             raise BusError("away")
         self.deltas.append((epoch, sequence, delta))
-        self.saved |= more
+        if image is not None:
+            self.saved["image"] = image
+
+    def save(self, worker, checkpoint) -> None:
+        self.saved["checkpoint"] = checkpoint
 
     def checkpoint(self, worker=0):
         return self.saved.get("checkpoint")
@@ -122,6 +126,12 @@ def drain(live: Live) -> None:
         pass
 
 
+def keep(live: Live) -> None:
+    live._checkpoint_due = 0.0
+    live._cut(1e9)
+    live.saving.join()
+
+
 def test_deltas_rebuild_the_engines_tables():
     bus = Memory()
     live = make(Log(frames(60)), bus, cut_ms=0.0)
@@ -145,8 +155,7 @@ def test_killed_and_resumed_gives_the_same_bits():
     log.limit = 90
     first = make(log, bus, cut_ms=0.0)
     drain(first)
-    first._checkpoint_due = 0.0
-    first._cut(1e9)
+    keep(first)
     log.limit = 140
     drain(first)  # Taken after the checkpoint: lost with the process, read again.
     second_log = Log(values)
@@ -163,8 +172,7 @@ def test_a_torn_checkpoint_means_to_begin_anew():
     log = Log(frames(30))
     first = make(log, bus, cut_ms=0.0)
     drain(first)
-    first._checkpoint_due = 0.0
-    first._cut(1e9)
+    keep(first)
     bus.saved["checkpoint"] = bus.saved["checkpoint"][:-5]
     again = Log(frames(30))
     live = make(again, bus)
@@ -176,8 +184,7 @@ def test_a_checkpoint_of_another_log_is_left_alone():
     bus = Memory()
     first = make(Log(frames(30)), bus, cut_ms=0.0)
     drain(first)
-    first._checkpoint_due = 0.0
-    first._cut(1e9)
+    keep(first)
     other = Log(frames(30))
     other.log = "another"
     live = make(other, bus)
