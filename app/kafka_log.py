@@ -55,8 +55,7 @@ NODE = 1
 TOPIC = re.compile(rb"[A-Za-z0-9._-]{1,249}")
 
 I16, I32, I64, BOOL = (struct.Struct(f">{code}") for code in "hiq?")
-II, IQ = struct.Struct(">ii"), struct.Struct(">iq")
-HEAD = struct.Struct(">hhi")  # API, version, correlation.
+II, IQ, HEAD = (struct.Struct(f">{codes}") for codes in ("ii", "iq", "hhi"))
 # A batch: base offset, length of what follows these 12 bytes, leader epoch, magic, checksum,
 # attributes, offset of the last record behind the base; the greatest time at byte 35.
 BATCH = struct.Struct(">qiibIhi")

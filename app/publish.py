@@ -22,7 +22,7 @@ from ingest.source import REFERENCE_TOPIC, Publisher
 from ingest.universe import universe
 
 FRAME_MS = 8.0  # At 500,000 events/s and 13 partitions a frame has about 300 events.
-IDLE_SECONDS = 0.0005  # Between rounds that had nothing due, well below FRAME_MS.
+IDLE_SECONDS = 0.0015  # Between rounds that had nothing due, well below FRAME_MS.
 ASK_SECONDS = 0.1
 AFTER_SECONDS_MAX = 120.0  # The first start ever compiles all kernels: a minute on a slow core.
 FLUSH_SECONDS = 2.0

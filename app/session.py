@@ -42,7 +42,7 @@ _PUSH = struct.Struct("<IIddd")  # magic, sections, sequence, ts_push in ms, epo
 # Pushes on their way to a page. One that paints in time gets every cut at once: held back until
 # the ack of the frame before, a cut would miss the frame that is about to be painted. One that
 # takes longer than two frames is busy, and gets the newest when it has painted the last.
-WINDOW = 6
+WINDOW = 3
 PROMPT_SECONDS = 0.04
 SERIES_SECONDS = 0.25
 TOTALS_SECONDS = 0.2  # Totals change with every event; nobody reads them faster than this.

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.american_figures import american_figures
+from bench.options_figures import options_figures
 from bench.report import machine, report
 from compute.engine import Engine
 from compute.enriched import ENRICHED
@@ -280,7 +282,10 @@ def run(count: int = 1_000_000, repeats: int = 7, checked: int = 20_000) -> None
         "checked_events": checked,
         "agrees_with_plain_python": agrees,
     }
-    report("kernels", agrees and figures["events_per_s"] >= EVENTS_PER_S_MIN, figures, found)
+    options = options_figures() | american_figures()
+    kept = options["options_hold"] and options["american_holds"]
+    holds = agrees and kept and figures["events_per_s"] >= EVENTS_PER_S_MIN
+    report("kernels", holds, figures | options, found)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Partitions are assigned by arithmetic (partition index modulo workers), not by t
 protocol: a worker starts at once, and the same worker always owns the same instruments.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -46,11 +47,7 @@ class Message(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """A fetch is answered once it has `bytes_min`, or after `wait_ms`.
-
-    The stand-in does not wake a fetch that found too little, so `wait_ms` bounds its latency; and
-    it answers with one batch a partition, so it must be asked more often than batches are made.
-    """
+    """A fetch is answered once it has `bytes_min`, or after `wait_ms`."""
 
     wait_ms: int
     bytes_min: int
@@ -91,7 +88,8 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
             return {topic: len(known[topic].partitions) for topic in wanted}
         problem = f"no topic {', '.join(missing)}"
         for topic in missing:  # Asking for one topic creates it where the cluster allows that.
-            client.list_topics(topic, timeout=2.0)
+            with contextlib.suppress(KafkaException):
+                client.list_topics(topic, timeout=2.0)
     raise SourceError(
         f"Kafka at {brokers} is not ready: {problem}. Check the address and that the topics exist."
     )
@@ -254,7 +252,7 @@ class Publisher:
                 **_config(brokers),
                 "linger.ms": 0,
                 "acks": "all",
-                "enable.idempotence": False,  # The mock cluster has none; sequences find repeats.
+                "enable.idempotence": False,  # The intake finds repeats by itself.
                 "batch.size": 1_048_576,
                 "message.max.bytes": 2_097_152,
                 "queue.buffering.max.kbytes": 262_144,
