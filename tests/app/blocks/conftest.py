@@ -53,7 +53,7 @@ class Server:
         self.process.communicate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Its loop runs in this thread: no other module may meet it.
 def browser() -> Iterator[Any]:
     """Headless Chromium; skips where there is none, fails where it is required."""
     if not shutil.which(CHROMIUM):
