@@ -95,7 +95,6 @@ class Session:
         self.unacked: deque[tuple[int, float]] = deque()  # sequence and moment of each push
         self.prompt = True  # Whether its last paint was acknowledged within PROMPT_SECONDS.
         self.pushes = self.acks = self.bytes = 0
-        self.acked_at = 0.0
 
     @property
     def reference(self) -> str:
@@ -143,7 +142,6 @@ class Session:
             _, pushed_at = self.unacked.popleft()
             self.prompt = now - pushed_at < PROMPT_SECONDS
         self.acks += 1
-        self.acked_at = now
         if samples:
             self.hub.glass.add(latency_ms)
         self.hub.push(self)
