@@ -409,9 +409,10 @@ class Hub:
             notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
         if record.get("problem"):
             notes.append(f"recording waits: {record['problem']}")
-        feed_age_s = live.get("feed_age_s")
-        if feed_age_s is not None and live_age_s is not None:
-            feed_age_s += live_age_s  # The report itself is up to a second old.
+        # From the cells themselves: a report of live is up to a second old.
+        moments = self.mirror.tables[INSTRUMENTS.name][:, INSTRUMENTS.index("ts_event")]
+        known = moments[np.isfinite(moments)]
+        feed_age_s = max(0.0, (now_ms - float(known.max())) / 1e3) if len(known) else None
         return {
             "now_ms": now_ms,
             "state": self.mirror.state,

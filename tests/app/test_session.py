@@ -10,6 +10,7 @@ import pytest
 from app.session import ACK, PUSH_MAGIC, WINDOW, Hub, Session, frame_push
 from app.view import CELLS, ROWS, SERIES, STATUS
 from compute.table import INSTRUMENTS
+from ingest import clock
 from tests.app.test_view import COLUMNS, ROWS_MAX, Page, World
 
 LAST = INSTRUMENTS.index("last")
@@ -303,3 +304,9 @@ def test_totals_come_five_times_a_second_and_are_right(desk, monkeypatch):
     now[0] += 0.3
     desk.change([])
     np.testing.assert_array_equal(socket.page.cells, desk.truth(session))
+
+
+def test_the_feeds_age_is_that_of_the_newest_event_shown(desk):
+    now_ms = clock.now_ns() / 1e6
+    desk.change([(4, INSTRUMENTS.index("ts_event"), now_ms - 3_000.0)])
+    assert desk.hub.status()["feed_age_s"] == pytest.approx(3.0, abs=0.5)
