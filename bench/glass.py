@@ -24,7 +24,7 @@ import psutil
 import typer
 
 from app.standins import free_port
-from bench.browser import chromium
+from bench.browser import Page, page
 from bench.report import machine, report
 from compute.bus import Bus, BusError
 from ingest.meter import Histogram
@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 P50_MS_MAX, P99_MS_MAX = 20.0, 50.0
 SAMPLES_MIN = 1_000
 WARM_SECONDS = 6.0
+LOOK_SECONDS = 1.0  # Between two readings of the samples.
 START_SECONDS = 90.0  # A first start compiles the kernels.
 BEHIND_SECONDS_MAX = 10.0  # How far the record may be when we stop looking.
 RATE_SHARE_MIN = 0.98  # Of what was offered must be processed: the rest would be queueing.
@@ -95,22 +96,22 @@ def _role(words: list[str]) -> str:
         after = [word for word in words[words.index("app") + 1 :] if not word.startswith("-")]
         return "-".join(after[:2]) if after[:1] == ["standin"] else (after or ["up"])[0]
     name = Path(words[0].split()[0]).name if words and words[0] else "?"
-    return {"chromium": "browser", "node": "bench"}.get(name, name)
+    return {"chromium": "browser"}.get(name, name)
 
 
 def _sum(rows: dict[str, dict[str, Any]], role: str, name: str) -> float:
     return float(sum(row.get(name) or 0 for key, row in rows.items() if key.startswith(role)))
 
 
-def _watch(page: Any, bus: Bus, process: subprocess.Popen, seconds: float) -> dict[str, Any]:
+def _watch(seen: Page, bus: Bus, process: subprocess.Popen, seconds: float) -> dict[str, Any]:
     """Samples of the page and counters of the product over `seconds`."""
-    page.evaluate("() => (window.tickglass.drain(), window.tickglass.stages())")
+    seen.evaluate("(window.tickglass.drain(), window.tickglass.stages(), 0)")
     before, cpu, start = bus.health(), cpu_seconds(process), time.monotonic()
     samples: list[float] = []
     while time.monotonic() - start < seconds:
-        page.wait_for_timeout(1000)
-        samples += page.evaluate("() => Array.from(window.tickglass.drain())")
-    stages = page.evaluate("() => window.tickglass.stages()")
+        time.sleep(LOOK_SECONDS)
+        samples += seen.evaluate("Array.from(window.tickglass.drain())")
+    stages = seen.evaluate("window.tickglass.stages()")
     elapsed = time.monotonic() - start
     after, cpu_after = bus.health(), cpu_seconds(process)
     # The reports' own moments bound the interval of their counters.
@@ -150,15 +151,12 @@ def measure(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
     """Figures of one run at `rate` events/s."""
     with tempfile.TemporaryDirectory(prefix="tickglass-glass-") as folder:
         data, port = Path(folder), free_port()
-        with product(rate, data, port, extra) as process, chromium() as browser:
+        with product(rate, data, port, extra) as process, page() as glass:
             run = addresses(data, process)
-            page = browser.new_page(viewport={"width": 1920, "height": 1080})
-            page.goto(f"http://127.0.0.1:{port}/overview")
-            page.wait_for_function(
-                "() => window.tickglass && window.tickglass.stats().total > 0", timeout=30_000
-            )
-            page.wait_for_timeout(WARM_SECONDS * 1000)
-            seen = _watch(page, Bus(run["redis"]), process, seconds)
+            glass.goto(f"http://127.0.0.1:{port}/overview")
+            glass.wait_for("!!window.tickglass && window.tickglass.stats().total > 0", 30.0)
+            time.sleep(WARM_SECONDS)
+            seen = _watch(glass, Bus(run["redis"]), process, seconds)
             recorded, missing, doubled = _count(run)
     histogram = Histogram()
     histogram.add(np.array(seen["samples"], np.float64))

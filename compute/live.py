@@ -22,6 +22,8 @@ from ingest.meter import Histogram, Rate
 from ingest.source import QUARANTINE_TOPIC, TOPICS, Headers, Message, Positions
 
 CUT_MS = 8.0  # A third of a browser's frame at 60 Hz: a cut is never what a page waits for.
+CUT_SHARE_MIN = 0.5  # A burst's end may bring a cut forward, to this share of the interval.
+QUIET_MS = 0.7  # No frame for so long ends a burst; frames of one stand closer together.
 HEARTBEAT_MS = 250.0  # An empty delta at least this often, so that readers know we live.
 IMAGE_SECONDS = 1.0
 CHECKPOINT_SECONDS = 10.0  # What a successor must read again: 0.2 s of engine at 500,000/s.
@@ -150,19 +152,31 @@ class Live:
 
     def step(self) -> int:
         """Take what has arrived, cut if due; the number of events taken."""
-        wait_ns = self.cut_ns if self._dirty else round(HEARTBEAT_MS * 1e6) // 4
-        since_cut = time.monotonic() - self._cut_at
-        messages = self.frames.poll(max(0.0, min(wait_ns / 1e9, wait_ns / 1e9 - since_cut)))
+        messages = self.frames.poll(self._patience_s())
         count = self._take(messages) if messages else 0
         now = time.monotonic()
         elapsed_ms = (now - self._cut_at) * 1e3
-        due = elapsed_ms >= (self.cut_ns / 1e6 if self._dirty else HEARTBEAT_MS)
+        quiet = self._dirty and not messages and elapsed_ms >= self.cut_ns / 1e6 * CUT_SHARE_MIN
+        due = quiet or elapsed_ms >= (self.cut_ns / 1e6 if self._dirty else HEARTBEAT_MS)
         if due and now >= self._retry_at:
             self._cut(now)
         if now >= self._health_due:
             self._refresh()
             self._report(now)
         return count
+
+    def _patience_s(self) -> float:
+        """How long the next poll may wait: until a cut is due, or for the next frame of a burst.
+
+        Frames come in bursts, because publishers work in rounds. A cut that waits for the end of
+        one tells of all of it; a cut on a timer of its own would tell of half of it, and leave
+        the other half waiting for most of another round.
+        """
+        if not self._dirty:
+            return HEARTBEAT_MS / 4e3
+        since_cut = time.monotonic() - self._cut_at
+        least = self.cut_ns / 1e9 * CUT_SHARE_MIN - since_cut
+        return max(0.0, min(max(least, QUIET_MS / 1e3), self.cut_ns / 1e9 - since_cut))
 
     def _take(self, messages: list[Message]) -> int:
         batch = self.intake.take(messages)
