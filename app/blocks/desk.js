@@ -134,12 +134,9 @@ class Desk {
 
   // ---- the wire -------------------------------------------------------------------------------
   // Bound on mount and again after each reconnect, when Bokeh has made the component anew.
-  bind(model, bokehDocument) {
+  bind(model) {
     this.model = model;
-    if (this.bound) this.bound.remove_on_message("tickglass", this.onMessage);
-    this.bound = bokehDocument;
-    this.onMessage ||= (data) => this.take(data instanceof ArrayBuffer ? data : data.buffer ?? data);
-    bokehDocument.on_message("tickglass", this.onMessage);
+    socketWatch.onPush = (push) => this.take(push);
     socketWatch.onClose = () => this.lost();
     watchSockets();
     if (this.health.lostAt) this.found();
@@ -450,7 +447,7 @@ function inspect(desk) {
 
 let DESK = null;
 
-export async function render({ view, model, el: host }) {
+export async function render({ model, el: host }) {
   if (!document.getElementById("tickglass-style")) {
     document.head.append(el("style", { id: "tickglass-style" }, PAGE_STYLE));
     const theme = new URLSearchParams(location.search).get("theme");
@@ -464,7 +461,7 @@ export async function render({ view, model, el: host }) {
     made.start();
     window.tickglass = inspect(made);
   }
-  made.bind(model, view.model.document);
+  made.bind(model);
   made.tick();
   made.wake();
 }

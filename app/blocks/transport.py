@@ -1,9 +1,9 @@
 """Door: one page's WebSocket. Writes shared bytes to it and hears its binary acknowledgements.
 
-Bokeh owns the socket. A push is written whole and only while Bokeh writes nothing (its
-`write_lock` is free), or the two messages would tear each other. An acknowledgement is a 24-byte
-binary frame, caught before Bokeh's receiver: as a Bokeh event it would cost the server sixty
-times what it acknowledges.
+Bokeh owns the socket. A push is one binary frame, written only while Bokeh writes nothing (its
+`write_lock` is free), so it stands between two of Bokeh's messages and the page takes it before
+Bokeh's receiver sees it (wire.js). An acknowledgement is a 24-byte binary frame, caught before
+Bokeh's receiver here: as a Bokeh event it would cost the server sixty times what it acknowledges.
 """
 
 import socket

@@ -80,14 +80,18 @@ class Stages {
 }
 
 // Bokeh's own socket, remembered whenever Bokeh sends, so that a reconnect is followed by itself.
-const socketWatch = { socket: null, onClose: null };
+// A push stands between Bokeh's messages: it is taken here, in front of Bokeh's own listener.
+const socketWatch = { socket: null, onClose: null, onPush: null };
+const isPush = (data) => data instanceof ArrayBuffer && data.byteLength >= 32 && new DataView(data).getUint32(0, true) === PUSH_MAGIC;
 function watchSockets() {
   const proto = WebSocket.prototype;
-  if (proto.send.tickglass) { proto.send.tickglass.onClose = socketWatch.onClose; return; }
+  if (proto.send.tickglass) { Object.assign(proto.send.tickglass, { onClose: socketWatch.onClose, onPush: socketWatch.onPush }); return; }
   const send = proto.send;
   proto.send = function (data) {
     if (this !== socketWatch.socket && this.protocol === "bokeh" && new URL(this.url).pathname.endsWith("/ws")) {
       socketWatch.socket = this;
+      const bokeh = this.onmessage;
+      this.onmessage = (event) => (isPush(event.data) ? socketWatch.onPush?.(event.data) : bokeh.call(this, event));
       this.addEventListener("close", () => { if (socketWatch.socket === this) { socketWatch.socket = null; socketWatch.onClose?.(); } });
     }
     return send.call(this, data);

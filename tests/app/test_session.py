@@ -272,13 +272,11 @@ def test_the_strip_says_how_things_are(desk):
     assert socket.status["live_age_s"] > 1e6
 
 
-def test_a_push_is_a_bokeh_message():
-    header, meta, content, buffer_header, push = unframe(frame_push(b"x" * 70_000))
-    assert json.loads(header)["msgtype"] == "PATCH-DOC"
-    assert json.loads(header)["num_buffers"] == 1
-    event = json.loads(content)["events"][0]
-    assert event["msg_data"]["data"]["id"] == json.loads(buffer_header)["id"]
-    assert (json.loads(meta), push) == ({}, b"x" * 70_000)
+@pytest.mark.parametrize("size", [32, 125, 126, 65_535, 65_536])
+def test_a_push_is_one_binary_frame(size):
+    framed = frame_push(b"x" * size)
+    assert framed[0] == 0x82  # Final, binary.
+    assert unframe(framed) == [b"x" * size]
 
 
 def test_an_ack_is_24_bytes():

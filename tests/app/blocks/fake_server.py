@@ -285,33 +285,13 @@ def _status(feed: int, status: dict[str, Any]) -> bytes:
 
 
 def _framed(push: bytes) -> bytes:
-    """The push as one Bokeh message, as complete WebSocket frames."""
-
-    def frame(data: bytes, opcode: int = 1) -> bytes:
-        n = len(data)
-        if n < 126:
-            return struct.pack("!BB", 0x80 | opcode, n) + data
-        if n < 65536:
-            return struct.pack("!BBH", 0x80 | opcode, 126, n) + data
-        return struct.pack("!BBQ", 0x80 | opcode, 127, n) + data
-
-    body = {
-        "events": [
-            {
-                "kind": "MessageSent",
-                "msg_type": "tickglass",
-                "msg_data": {"type": "bytes", "data": {"id": "p"}},
-            }
-        ]
-    }
-    head = {"msgid": "p", "msgtype": "PATCH-DOC", "num_buffers": 1}
-    return (
-        frame(json.dumps(head).encode())
-        + frame(b"{}")
-        + frame(json.dumps(body).encode())
-        + frame(b'{"id":"p"}')
-        + frame(push, 2)
-    )
+    """The push as one WebSocket frame: final, binary, unmasked."""
+    n = len(push)
+    if n < 126:
+        return struct.pack("!BB", 0x82, n) + push
+    if n < 65536:
+        return struct.pack("!BBH", 0x82, 126, n) + push
+    return struct.pack("!BBQ", 0x82, 127, n) + push
 
 
 def say(answer: dict[str, Any]) -> None:
