@@ -30,7 +30,7 @@ UNSENT_BYTES_MAX = 64 << 20  # A client that asks for more before it has read th
 JOINED_BYTES_MAX = 1 << 16  # Below this, a copy is cheaper than a list of pieces.
 CLOGGED_SECONDS = 0.005  # How soon we look again whether it has.
 PIECES_MAX = 256  # Answers to requests that came together are sent together, so many pieces.
-GATHER_SECONDS = 0.001  # A waiting fetch is answered this long after the first new batch.
+GATHER_SECONDS = 0.0004  # A waiting fetch is answered this long after the first new batch.
 STOP_POLL_SECONDS = 0.05
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, OFFSET_COMMIT, OFFSET_FETCH = 0, 1, 2, 3, 8, 9

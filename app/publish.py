@@ -22,7 +22,7 @@ from ingest.source import REFERENCE_TOPIC, Publisher
 from ingest.universe import universe
 
 FRAME_MS = 8.0  # At 500,000 events/s and 13 partitions a frame has about 300 events.
-IDLE_SECONDS = 0.0015  # Between rounds that had nothing due, well below FRAME_MS.
+IDLE_SECONDS_MAX = 0.02  # Where nothing is due for long: how soon the end of a record is seen.
 ASK_SECONDS = 0.1
 AFTER_SECONDS_MAX = 120.0  # The first start ever compiles all kernels: a minute on a slow core.
 FLUSH_SECONDS = 2.0
@@ -108,7 +108,7 @@ class Publication:
         if state.finished:
             raise StopIteration
         if not sent:
-            time.sleep(IDLE_SECONDS)
+            time.sleep(min(self.replay.wait_s(), IDLE_SECONDS_MAX))
         return sent
 
     def close(self) -> None:

@@ -261,6 +261,13 @@ class Replay:
         self._sent += len(events)
         return len(events)
 
+    def wait_s(self) -> float:
+        """How long until a step has something to send, so that its caller can sleep till then."""
+        if self._cut_ns is None:
+            return 0.0
+        now = self._now_ns()
+        return max(self._cut_ns + self._frame_ns - now, -self._script.behind_ns(now), 0) / 1e9
+
     def status(self) -> ReplayStatus:
         """What was sent and how far behind its intended times the loop is."""
         behind = self._script.behind_ns(self._now_ns()) if self._cut_ns is not None else 0
