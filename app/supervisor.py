@@ -5,6 +5,7 @@ Children sit in sessions of their own, so Ctrl-C reaches the supervisor alone, a
 kernel to die with it (app/process.py: end_with). It knows processes and logs, not what they do.
 """
 
+import contextlib
 import os
 import subprocess
 import time
@@ -142,8 +143,8 @@ class Supervisor:
                 env=self.environment(),
                 start_new_session=True,
             )
-        if role.nice:  # Set while it has one thread: the others inherit it.
-            os.setpriority(os.PRIO_PROCESS, child.process.pid, role.nice)
+        if role.nice:
+            _yield_to_others(child.process.pid, role.nice)
 
     def _died(self, child: Child, code: int, now: float) -> Death:
         role, lived = child.role, now - child.started
@@ -169,6 +170,17 @@ class Supervisor:
             child.told = last
             text += f" Last lines of {self.log(name)}:\n{last}"
         return text
+
+
+def _yield_to_others(pid: int, nice: int) -> None:
+    """Lower the priority of a process that leads a session of its own, and of its children.
+
+    Linux with autogroups weighs sessions against each other first, so there a process's own
+    niceness means nothing to other sessions; the group's does. See sched(7).
+    """
+    os.setpriority(os.PRIO_PROCESS, pid, nice)  # While it has one thread: the others inherit it.
+    with contextlib.suppress(OSError):  # Another system, or no autogroups.
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def restart_seconds(short_lives: int) -> float:
