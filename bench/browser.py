@@ -110,6 +110,7 @@ def page(width: int = 1920, height: int = 1080) -> Iterator[Page]:
         command = [path, *ARGUMENTS, *UNTHROTTLED, "--remote-debugging-port=0"]
         browser = subprocess.Popen(
             [*command, f"--user-data-dir={folder}", "about:blank"],
+            start_new_session=True,  # A session of its own weighs as much as each of the product's.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
