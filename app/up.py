@@ -25,7 +25,7 @@ from ingest import clock
 TICK_SECONDS = 0.02  # How soon the next process starts after what it waited for.
 STATUS_SECONDS = 1.0
 SLOW_SECONDS = 8.0  # Then say what the start is waiting for.
-RECORD_NICE = 19  # The record may lag, the glass may not.
+RECORD_NICE = 10  # The record may lag, the glass may not.
 ANNOUNCED = "kafka.address"
 
 

@@ -119,7 +119,8 @@ class Record:
         self._pending: dict[tuple[int, int], list[Piece]] = {}
         self.pending_rows = 0
         self._pending_since = 0.0
-        self._oldest_ns = 0  # The log's time of the oldest message that is not on record.
+        self._oldest_ns = 0  # The log's time of the oldest message taken that is not on record.
+        self._newest_ns = 0  # And of the newest message taken.
         self._inserts: deque[list[Block]] = deque()  # Sealed, in order, the first under way.
         self._epoch = 0
         self.state = "starting"
@@ -169,8 +170,11 @@ class Record:
 
     @property
     def behind_s(self) -> float:
-        """Age of the oldest frame taken that is not yet on record; 0 when all is."""
-        return max(0.0, (self.now_ns() - self._oldest_ns) / 1e9) if self._oldest_ns else 0.0
+        """Age of the oldest frame that is not on record, as far as is known; 0 when all is."""
+        oldest_ns = self._oldest_ns
+        if not oldest_ns and self.frames.lag(self.positions):
+            oldest_ns = self._newest_ns  # What Kafka still holds is younger than what was taken.
+        return max(0.0, (self.now_ns() - oldest_ns) / 1e9) if oldest_ns else 0.0
 
     # From the start to where the record ends
 
@@ -249,6 +253,8 @@ class Record:
         messages = self.frames.poll()
         self._polled_at, self._polled = self._seconds(), len(messages)
         self._check_order(messages)
+        if messages:
+            self._newest_ns = max(message.timestamp_ns for message in messages)
         if self.state == "catching up":
             messages = [m for m in messages if m.offset <= self.recorded.get(m[:2], -1)]
         if not messages:
