@@ -13,9 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -55,9 +55,7 @@ class Page:
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression, through JSON."""
-        answer = self._ask(
-            "Runtime.evaluate", {"expression": expression, "returnByValue": True}
-        )
+        answer = self._ask("Runtime.evaluate", {"expression": expression, "returnByValue": True})
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
@@ -106,7 +104,9 @@ def page(width: int = 1920, height: int = 1080) -> Iterator[Page]:
     path = executable()
     if path is None:
         raise SystemExit("No Chromium was found. Install it (Debian: apt-get install chromium).")
-    with tempfile.TemporaryDirectory(prefix="tickglass-browser-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tickglass-browser-", ignore_cleanup_errors=True
+    ) as folder:
         command = [path, *ARGUMENTS, *UNTHROTTLED, "--remote-debugging-port=0"]
         browser = subprocess.Popen(
             [*command, f"--user-data-dir={folder}", "about:blank"],
@@ -134,8 +134,8 @@ def _page_socket(folder: Path, browser: subprocess.Popen) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and browser.poll() is None:
         if note.exists() and (lines := note.read_text().split()):
-            ask = Request(f"http://127.0.0.1:{lines[0]}/json/new?about:blank", method="PUT")
-            with urlopen(ask, timeout=START_SECONDS) as answer:
-                return str(json.load(answer)["webSocketDebuggerUrl"])
+            asked = HTTPConnection("127.0.0.1", int(lines[0]), timeout=START_SECONDS)
+            asked.request("PUT", "/json/new?about:blank")
+            return str(json.load(asked.getresponse())["webSocketDebuggerUrl"])
         time.sleep(ASK_SECONDS)
     raise SystemExit(f"Chromium did not start within {START_SECONDS:.0f} s.")
