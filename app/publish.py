@@ -11,7 +11,7 @@ import numpy as np
 from app import status
 from app.settings import Settings
 from compute.bus import Bus, BusError
-from ingest import clock
+from ingest import clock, reference_file
 from ingest.event import EVENT
 from ingest.feeds import open as feeds
 from ingest.feeds.feed import FeedError, Tally
@@ -27,6 +27,7 @@ ASK_SECONDS = 0.1
 AFTER_SECONDS_MAX = 120.0  # The first start ever compiles all kernels: a minute on a slow core.
 FLUSH_SECONDS = 2.0
 PROGRESS_SECONDS = 0.2
+FILE_SECONDS = 1.0  # Between looks at the file of reference rows.
 
 
 class PublishError(RuntimeError):
@@ -93,6 +94,7 @@ class Publication:
     def __init__(self, replay: Replay, publisher: Publisher, readers: "Readers") -> None:
         """Nothing is published before the first `step`."""
         self.replay, self.publisher, self.readers = replay, publisher, readers
+        self.reference: ReferenceRows | None = None
         self.progress: Progress | None = None
         self.recording: Recording | None = None
 
@@ -101,6 +103,8 @@ class Publication:
         if not self.readers.ready():
             time.sleep(ASK_SECONDS)
             return 0
+        if self.reference:
+            self.reference.step(self.publisher)
         sent = self.replay.step()
         state = self.replay.status()
         if self.progress:
@@ -120,6 +124,48 @@ class Publication:
             print(f"{lost} frames could not be delivered to Kafka.", file=sys.stderr)  # noqa: T201
         if self.recording:
             _tell(self.recording, self.replay.status().events)
+
+
+class ReferenceRows:
+    """The file of `--reference`: over the rows that we know, and again whenever it changes."""
+
+    def __init__(self, path: Path, known: list[Instrument], partitions: int) -> None:
+        """PublishError where the file cannot be read; rows that are refused are told."""
+        self.path, self.partitions = path, partitions
+        self.rows = {row.id: row for row in known}  # As published.
+        self._stamp = self._due = 0.0
+        try:
+            self._stamp = path.stat().st_mtime
+            self.changed()
+        except OSError as error:
+            raise PublishError(f"--reference {path}: {error.strerror}") from None
+
+    def changed(self) -> list[Instrument]:
+        """Read the file: rows that are new or other than those published.
+
+        What it does not say, or says wrongly, stands as it was: a file half written takes nothing
+        back.
+        """
+        loaded = reference_file.load(self.path, self.rows.values(), self.partitions)
+        for refusal in loaded.refused:
+            print(f"Refused: {refusal}", file=sys.stderr)  # noqa: T201
+        found = [row for row in loaded.rows if self.rows.get(row.id) != row]
+        self.rows |= {row.id: row for row in found}
+        return found
+
+    def step(self, publisher: Publisher) -> int:
+        """Once a second: publish what has changed in the file; the number of rows."""
+        if time.monotonic() < self._due:
+            return 0
+        self._due = time.monotonic() + FILE_SECONDS
+        try:
+            stamp = self.path.stat().st_mtime
+            found = self.changed() if stamp != self._stamp else []
+        except OSError:
+            return 0  # It is being written anew, or is away: the rows stand as they are.
+        self._stamp = stamp
+        _publish(found, publisher)
+        return len(found)
 
 
 class Readers:
@@ -190,31 +236,50 @@ def publication(settings: Settings, order: Order) -> Publication:
     publisher = Publisher(settings.kafka)
     readers = Readers(settings, order.after)
     if not order.paths:
-        rows = universe(shards=settings.partitions)
-        _announce(rows, publisher)
+        reference, rows = _overlaid(settings, universe(shards=settings.partitions))
+        _announce(reference, rows, publisher)
         rate = order.rate or settings.rate
         _rehearse(Synthetic(Market(rows, settings.seed), rate), rows)
         replay = Replay(
             Synthetic(Market(rows, settings.seed), rate), rows, publisher, frame_ms=FRAME_MS
         )
-        return Publication(replay, publisher, readers)
+        loop = Publication(replay, publisher, readers)
+        loop.reference = reference
+        return loop
     recording = Recording(order.paths, settings.partitions)
-    _announce(recording.instruments, publisher)
+    reference, rows = _overlaid(settings, recording.instruments)
+    _announce(reference, rows, publisher)
     script = Recorded(recording, order.speed, order.rate, loop=order.loop)
-    _rehearse(Recorded([np.zeros(0, EVENT)]), recording.instruments)
-    replay = Replay(script, recording.instruments, publisher, frame_ms=FRAME_MS)
+    _rehearse(Recorded([np.zeros(0, EVENT)]), rows)
+    replay = Replay(script, rows, publisher, frame_ms=FRAME_MS)
     loop = Publication(replay, publisher, readers)
-    loop.recording = recording
+    loop.reference, loop.recording = reference, recording
     if sys.stdout.isatty() and not order.loop:
         loop.progress = Progress(recording.count())
     return loop
 
 
-def _announce(rows: list[Instrument], publisher: Publisher) -> None:
+def _overlaid(
+    settings: Settings, rows: list[Instrument]
+) -> tuple[ReferenceRows | None, list[Instrument]]:
+    """`rows` as the file of the settings changes them; what it adds has no events of ours."""
+    if settings.reference is None:
+        return None, rows
+    reference = ReferenceRows(settings.reference, rows, settings.partitions)
+    return reference, [reference.rows[row.id] for row in rows]
+
+
+def _announce(
+    reference: ReferenceRows | None, rows: list[Instrument], publisher: Publisher
+) -> None:
     """Publish the reference rows now: readers take them up while we make ready."""
+    _publish(list(reference.rows.values()) if reference else rows, publisher)
+    publisher.flush(FLUSH_SECONDS)
+
+
+def _publish(rows: list[Instrument], publisher: Publisher) -> None:
     for row in rows:
         publisher.publish(REFERENCE_TOPIC, -1, row.to_json(), row.symbol.encode())
-    publisher.flush(FLUSH_SECONDS)
 
 
 def _rehearse(script: Script, rows: list[Instrument]) -> None:

@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     rate: float = Field(100_000, gt=0, le=RATE_MAX, description="demo market, events a second")
     seed: int = Field(1, ge=0, description="seed of the demo market")
     partitions: int = Field(1, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
+    reference: Path | None = Field(None, description="reference rows, CSV or JSON lines")
+    fund: Path | None = Field(None, description="books and limits, TOML; the demo fund's if none")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
     @field_validator("data")
@@ -50,6 +52,14 @@ class Settings(BaseSettings):
     def _absolute(cls, data: Path) -> Path:
         # Children get the folder too, and may stand elsewhere.
         return data.expanduser().absolute()
+
+    @field_validator("reference", "fund")
+    @classmethod
+    def _file(cls, path: Path | None) -> Path | None:
+        found = None if path is None else path.expanduser().absolute()
+        if found is not None and not found.is_file():
+            raise ValueError("should be a file that exists")
+        return found
 
     @field_validator("redis")
     @classmethod

@@ -2,7 +2,7 @@
 
 What a frame may contribute is decided here, from the log alone, so both readers feed their
 engines the same events in the same order: refused frames contribute nothing (and are handed back
-whole), repeated events are left out, gaps are named.
+whole), repeated events are left out, gaps are named, what comes late adds up but tells no state.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ingest.event import EVENT
+from ingest.event import EVENT, Kind
 from ingest.frame import Frame, FrameError, check, decode
 from ingest.instrument import Reference
-from ingest.sequence import Sequences
+from ingest.sequence import Piece, Sequences
 from ingest.source import Message
 
 
@@ -68,29 +68,53 @@ class Intake:
 
     def take(self, messages: list[Message]) -> Batch:
         """Judge messages in order. Values of the returned arrays are copies, free to keep."""
-        verdicts = self._judge(messages)
+        verdicts, together = self._judge(messages)
         parts: list[np.ndarray] = []
         spans: list[Span] = []
         gaps: list[Gap] = []
         refused: list[tuple[Message, FrameError]] = []
-        at = 0
+        at, sequences = 0, self.sequences
         for message, frame in zip(messages, verdicts, strict=True):
             if isinstance(frame, FrameError):
                 refused.append((message, frame))
                 spans.append(Span(message, at, 0, frame.reason, 0))
                 continue
-            skip, missing, marked = self.sequences.check(message.topic, message.partition, frame)
-            if missing:
-                gaps.append(Gap(at, missing, marked))
-            events = frame.events[skip:] if skip else frame.events
+            events = frame.events
+            verdict = sequences.check(message.topic, message.partition, frame)
+            if frame.ts_send > message.timestamp_ns:
+                sequences.clocks(frame.source, frame.ts_send - message.timestamp_ns)
+            if verdict.missing:
+                gaps.append(Gap(at, verdict.missing, verdict.instruments))
+            if verdict.pieces:
+                events = self._pieces(events, verdict.pieces)
+            elif verdict.skip:
+                events = events[verdict.skip :]
             count = len(events)
             spans.append(Span(message, at, count, "" if count else "repeat", frame.ts_send))
             parts.append(events.view(np.uint8))
             at += count
-        return Batch(np.frombuffer(b"".join(parts), EVENT), spans, gaps, refused)
+        if at < len(together):  # Rare: else what was checked together is what is taken.
+            together = np.frombuffer(b"".join(parts), EVENT)
+        return Batch(together, spans, gaps, refused)
 
-    def _judge(self, messages: list[Message]) -> list[Frame | FrameError]:
-        """A frame or its refusal for each message; the events of all are checked in one pass."""
+    def _pieces(self, events: np.ndarray, pieces: tuple[Piece, ...]) -> np.ndarray:
+        """What is taken of a frame of which not all is new.
+
+        What came late still adds up, but what it says of the state of the market is overtaken:
+        late quotes and statuses are counted and left out.
+        """
+        taken = []
+        for start, stop, late in pieces:
+            part = events[start:stop]
+            if late:
+                adds = (part["kind"] != Kind.QUOTE) & (part["kind"] != Kind.STATUS)
+                self.sequences.overtaken += len(part) - int(np.count_nonzero(adds))
+                part = part[adds]
+            taken.append(part.view(np.uint8))
+        return np.frombuffer(b"".join(taken), EVENT)
+
+    def _judge(self, messages: list[Message]) -> tuple[list[Frame | FrameError], np.ndarray]:
+        """A frame or its refusal for each message, and the events of all, checked in one pass."""
         verdicts: list[Frame | FrameError] = []
         for message in messages:
             try:
@@ -98,16 +122,16 @@ class Intake:
             except FrameError as error:
                 verdicts.append(error)
         frames = [frame.events for frame in verdicts if isinstance(frame, Frame)]
-        if not frames:
-            return verdicts
         together = np.frombuffer(b"".join([events.view(np.uint8) for events in frames]), EVENT)
+        if not frames:
+            return verdicts, together
         try:
             check(together, min(message.timestamp_ns for message in messages), self._exists)
         except FrameError as error:  # Rare: find out whose.
             if error.reason == "unknown" and self._refresh and self._refresh():
                 self.known()
-            return [self._check_one(m, v) for m, v in zip(messages, verdicts, strict=True)]
-        return verdicts
+            verdicts = [self._check_one(m, v) for m, v in zip(messages, verdicts, strict=True)]
+        return verdicts, together
 
     def _check_one(self, message: Message, verdict: Frame | FrameError) -> Frame | FrameError:
         if isinstance(verdict, Frame):

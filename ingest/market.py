@@ -548,7 +548,7 @@ def _follow(instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random
         if instrument.right:
             _option(row, instrument, instruments[instrument.underlying])
             continue
-        if asset_class == AssetClass.CRYPTO_PERPETUAL:
+        if instrument.underlying >= 0:  # A perpetual, a forward.
             front = instrument.underlying
         elif (
             instrument.expiry and asset_class != AssetClass.CREDIT and "-" not in instrument.symbol
@@ -572,15 +572,17 @@ def _follow(instruments: Sequence[Instrument], rows: np.ndarray, dice: np.random
 
 def _option(row: np.void, instrument: Instrument, underlying: Instrument) -> None:
     """Delta and gamma at the close, from the underlying's class volatility."""
-    spot, strike = underlying.close_prev or 0.0, instrument.strike or 0.0
+    ratio = instrument.units / instrument.multiplier
+    spot, strike = (underlying.close_prev or 0.0) * ratio, instrument.strike or 0.0
     volatility = _CLASSES[AssetClass(underlying.asset_class)].volatility
     years = max(1, (date.fromisoformat(instrument.expiry) - AS_OF).days) / 365
     deviation = volatility * math.sqrt(years)
     d_1 = math.log(spot / strike) / deviation + deviation / 2
     row["leader"], row["sign"] = underlying.id, 1 if instrument.right == "C" else -1
-    row["delta"] = normal(d_1) - (instrument.right == "P")
-    row["gamma"] = math.exp(-d_1 * d_1 / 2) / math.sqrt(2 * math.pi) / (spot * deviation)
-    row["strike"] = strike
+    row["delta"] = (normal(d_1) - (instrument.right == "P")) * ratio
+    density = math.exp(-d_1 * d_1 / 2) / math.sqrt(2 * math.pi)
+    row["gamma"] = density / (spot * deviation) * ratio * ratio
+    row["strike"] = strike if ratio == 1 else row["sign"] * np.inf  # No floor: it is for one share.
 
 
 def _alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

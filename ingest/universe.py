@@ -3,7 +3,8 @@
 Enters: how many, how many shards, a seed. Leaves: `Instrument` rows, classes contiguous, the best
 known names of each class first. The names and contract terms are those of real markets; the
 closes are invented for one Friday, `AS_OF`, and agree with each other (crosses with their legs,
-options with their underlyings). It knows nothing of how prices move: that is `market.py`.
+options with their underlyings); what prices do not tell is in `demo_terms`. It knows nothing of
+how prices move: that is `market.py`.
 """
 
 import math
@@ -15,6 +16,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from itertools import accumulate, chain, combinations, count, product
 
+from ingest.demo_terms import complete
 from ingest.instrument import AssetClass, Instrument, PriceFormat
 
 AS_OF = date(2026, 11, 20)  # The Friday of the closes.
@@ -189,7 +191,7 @@ def universe(count: int = 5_000, shards: int = 1, seed: int = 7) -> list[Instrum
     take(AssetClass.INDEX_FUTURE, _futures(_INDEX, 0.008))
     take(AssetClass.RATES_FUTURE, _futures(_RATES, -0.003))
     take(AssetClass.COMMODITY_FUTURE, _commodities())
-    take(AssetClass.FX, _currencies())
+    take(AssetClass.FX, _currencies(starts[AssetClass.FX]))
     take(AssetClass.GOVERNMENT_BOND, _governments())
     take(AssetClass.CREDIT, _credits(random_))
     take(AssetClass.CRYPTO_SPOT, _coins(random_))
@@ -198,7 +200,7 @@ def universe(count: int = 5_000, shards: int = 1, seed: int = 7) -> list[Instrum
     take(AssetClass.EQUITY_OPTION, _equity_options(shares))
     futures = (AssetClass.INDEX_FUTURE, AssetClass.COMMODITY_FUTURE, AssetClass.RATES_FUTURE)
     take(AssetClass.FUTURE_OPTION, _future_options([row for kind in futures for row in rows[kind]]))
-    return [row for asset_class in AssetClass for row in rows[asset_class]]
+    return complete([row for asset_class in AssetClass for row in rows[asset_class]], AS_OF)
 
 
 def _sizes(total: int) -> dict[AssetClass, int]:
@@ -308,20 +310,29 @@ def _commodities() -> Iterator[Instrument]:
             yield replace(row, symbol=f"{near.symbol}-{row.symbol}", close_prev=round(gap, 9))
 
 
-def _currencies() -> Iterator[Instrument]:
+def _currencies(first: int) -> Iterator[Instrument]:
+    """Majors, whose ids count from `first`; forwards and options on the best known; crosses."""
     majors = _PAIRS.split()
-    forwards = ((currency, tenor) for tenor, currency in product(_TENORS, _NDF.split()))
     legs = combinations(_RANK.split(), 2)
     crosses = [base + quote for base, quote in legs if base + quote not in majors]
+    tenors = list(_TENORS)
+    places = {pair: first + place for place, pair in enumerate(majors)}
     yield from (_pair(pair) for pair in majors)
-    for currency, tenor in forwards:
+    for tenor, currency in product(tenors[:2], _NDF.split()):
         yield _pair(f"USD{currency}", f" {tenor} NDF")
+    for tenor, pair in product(tenors[:2], majors[:6]):
+        yield _pair(pair, f" {tenor} FWD", places[pair])
+    for (pair, volatility), days in product(_OPTIONED_PAIRS.items(), (28, 91)):
+        spot = replace(_pair(pair), id=places[pair], asset_class=int(AssetClass.FX))
+        yield from _chain(spot, AS_OF + timedelta(days=days), volatility)
     yield from (_pair(pair) for pair in crosses)
-    for tenor, pair in product(_TENORS, majors + crosses):
-        yield _pair(pair, f" {tenor} FWD")
+    for tenor, currency in product(tenors[2:], _NDF.split()):
+        yield _pair(f"USD{currency}", f" {tenor} NDF")
+    for tenor, pair in product(tenors, majors + crosses):
+        yield _pair(pair, f" {tenor} FWD", places.get(pair, -1))
 
 
-def _pair(pair: str, tail: str = "") -> Instrument:
+def _pair(pair: str, tail: str = "", underlying: int = -1) -> Instrument:
     """Money of the quote currency a unit of the base; a tick is a tenth of a pip."""
     rate = USD[pair[:3]] / USD[pair[3:]]
     decimals = 5 if rate < 20 else 3 if rate < 400 else 2
@@ -332,6 +343,8 @@ def _pair(pair: str, tail: str = "") -> Instrument:
         *(pair + tail, venue, pair[3:], tick, rate * carry),
         decimals=decimals,
         price_format=int(PriceFormat.PIPS),
+        underlying=underlying,
+        expiry=(AS_OF + timedelta(days=2 + _TENORS[tail[1:-4]])).isoformat() if tail else "",
     )
 
 
@@ -350,6 +363,7 @@ def _governments() -> Iterator[Instrument]:
                 multiplier=0.01,
                 price_format=int(form),
                 expiry=due.isoformat(),
+                coupon=eighths / 8,
             )
 
 
@@ -388,6 +402,7 @@ def _credits(random_: random.Random) -> Iterator[Instrument]:
             _bond_price(coupon, ytm, (due - AS_OF).days / 365.25),
             multiplier=0.01,
             expiry=due.isoformat(),
+            coupon=coupon,
         )
 
 
@@ -420,6 +435,8 @@ _CALM = {
     "DIA",
     "TLT",
 }  # Their options price half the volatility.
+_OPTIONED_PAIRS = {"EURUSD": 0.072, "USDJPY": 0.094}
+_ADJUSTED = "JPM", 104  # A dividend in shares: March delivers 104 of them, its strike is for 100.
 _FUTURE_VOLATILITY = dict(_named("ES .15 NQ .19 CL .33 GC .17 NG .6 HG .22 ZC .26 ZN .055"))
 
 
@@ -436,7 +453,8 @@ def _equity_options(shares: list[Instrument]) -> Iterator[Instrument]:
     expiries = (date(2026, 11, 27), *map(_third_friday, months))
     for share in chain(known, by_symbol.values()):
         for expiry in expiries:
-            yield from _chain(share, expiry, 0.16 if share.symbol in _CALM else 0.34)
+            units = _ADJUSTED[1] if (share.symbol, expiry) == (_ADJUSTED[0], expiries[3]) else 100
+            yield from _chain(share, expiry, 0.16 if share.symbol in _CALM else 0.34, units / 100)
 
 
 def _future_options(futures: list[Instrument]) -> Iterator[Instrument]:
@@ -458,9 +476,14 @@ def _future_options(futures: list[Instrument]) -> Iterator[Instrument]:
         yield from _chain(future, lapse, _FUTURE_VOLATILITY[name])
 
 
-def _chain(underlying: Instrument, expiry: date, volatility: float) -> Iterator[Instrument]:
-    """Ten strikes about the money, a call and a put each, priced with a smile."""
-    spot = underlying.close_prev or 0.0
+def _chain(
+    underlying: Instrument, expiry: date, volatility: float, ratio: float = 1.0
+) -> Iterator[Instrument]:
+    """Ten strikes about the money, a call and a put each, priced with a smile.
+
+    An adjusted contract delivers `ratio` times what its strike and price are for.
+    """
+    spot = (underlying.close_prev or 0.0) * ratio
     share = underlying.asset_class in (AssetClass.EQUITY, AssetClass.ETF)
     years = max(1, (expiry - AS_OF).days) / 365
     wanted = spot * volatility * 0.12
@@ -482,7 +505,8 @@ def _chain(underlying: Instrument, expiry: date, volatility: float) -> Iterator[
             expiry=expiry.isoformat(),
             strike=strike,
             right=right,
-            exercise="american",
+            exercise="european" if underlying.asset_class == AssetClass.FX else "american",
+            deliverable=None if ratio == 1 else round(100 * ratio, 6),
         )
 
 

@@ -3,7 +3,7 @@
 The TRADE is the day's: its quantity at the last price, at the time the report was made, SNAPSHOT
 and INELIGIBLE, see `bars`. An instrument without best price or trade makes no event. The report is
 read as a sequence of `PricRpt`, each on its own, so damage in one does not touch the next. It does
-not say what an instrument is: the ticker tells, and no strike of options on shares (0 here).
+not say what an instrument is: the ticker tells, and no strike of options on shares.
 """
 
 import re

@@ -5,7 +5,7 @@ sizes are those of B3's specifications where they are listed, else the multiplie
 are quoted as rates, and what a point of them is worth depends on the days that are left. A
 derivative's expiry stands as the first of its month: that of dollar and rate futures, but for
 holidays; other products end later in the month. Options on shares are four letters, the letter of
-right and month, and digits that are no strike.
+right and month, and digits that are no strike: it is not known.
 """
 
 import re
@@ -104,7 +104,6 @@ def instrument(ticker: str, day: date, number: int, close: str | None, path: Pat
         *(number, ticker, kind, "B3", "BRL", 1.0, 0.01, 2, 0, _price(close)),
         usd_rate=usd_rate("BRL", path),
         expiry=expiry,
-        strike=0.0 if shares else None,
         right=right,
     )
 

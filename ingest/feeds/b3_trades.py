@@ -2,7 +2,7 @@
 
 Lines are fixed fields between semicolons, sorted by series, behind a heading and before a trailer
 that both count the lines; the events are put in order of time. A series' name tells right and month
-of expiry, and no strike: the strike stands as 0, and no Greeks can be had from this file alone.
+of expiry, and no strike: no Greeks can be had from this file alone.
 """
 
 import re
@@ -76,7 +76,6 @@ def _instrument(name: bytes, day_ns: int, number: int, path: Path) -> Instrument
         *(1.0, 0.01, 2),
         usd_rate=usd_rate("BRL", path),
         expiry=third_monday(year, month).isoformat(),
-        strike=0.0,
         right="C" if letter < 12 else "P",
     )
 

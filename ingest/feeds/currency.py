@@ -70,4 +70,5 @@ def pair(name: tuple[str, str], venue: str, price: float, number: int, path: Pat
         *(number, f"{first}{second}.{where}", kind, where, second, 1.0, 10.0**-decimals, decimals),
         PriceFormat.DECIMAL if metal else PriceFormat.PIPS,
         usd_rate=1.0 / price if first == "USD" else usd_rate(second, path),
+        base="" if metal else first,
     )

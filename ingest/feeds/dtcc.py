@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
+from ingest import condition
 from ingest.event import PRICE_SCALE, Flag
 from ingest.feeds import blocks, drafts
 from ingest.feeds.currency import USD_OF
@@ -105,14 +106,13 @@ def _report(line: int, row: dict[str, str]) -> _Report:
     told = parse_moment(row["Event timestamp"], "UTC")
     base, money, size = _money(row)
     points = row.get("Spread notation-Leg 1") == _POINTS
-    flags = Flag(0)
-    if (
-        row["Package indicator"] == "TRUE"
-        or row["Non-standardized term indicator"] == "TRUE"
-        or row["Event type"] not in ("TRAD", "")
-        or told - executed > LATE_NS
-    ):
-        flags = Flag.INELIGIBLE
+    marks = {
+        "package": row["Package indicator"] == "TRUE",
+        "nonstandard": row["Non-standardized term indicator"] == "TRUE",
+        "novation": row["Event type"] not in ("TRAD", ""),
+        "late": told - executed > LATE_NS,
+    }
+    flags = condition.flags("DTCC", [word for word, holds in marks.items() if holds])
     return _Report(
         *(
             line,
@@ -126,7 +126,7 @@ def _report(line: int, row: dict[str, str]) -> _Report:
         told,
         _price(row),
         size,
-        int(flags),
+        flags,
         money,
     )
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingest import condition
 from ingest.book import Action
 from ingest.event import Flag
 from ingest.feeds import blocks, drafts
@@ -138,9 +139,8 @@ def _note(
     if message.letter == b"G":
         market, trade, leg, price, size, block, _ = _TRADE(body)
         envelope = message.sent_ns, received, message.number, numbers[market]
-        flags = Flag(0)
-        if leg == b"Y" or block != b" ":
-            flags |= Flag.INELIGIBLE
+        marks = {"leg": leg == b"Y", "block": block != b" "}
+        flags = Flag(condition.flags("IFEU", [word for word, holds in marks.items() if holds]))
         side = body[_AGGRESSOR_AT : _AGGRESSOR_AT + 1]
         flags |= {b"1": Flag.BUYER, b"2": Flag.SELLER}.get(side, Flag(0))
         tape.event(drafts.trade(envelope, price * PRICE_PLACE, float(size), trade, int(flags)))

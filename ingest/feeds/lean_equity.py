@@ -5,7 +5,8 @@ an ask line of the same millisecond, and the letter names the exchange that sets
 for quotes of single exchanges, whose last values would all stay in force, the book would be
 crossed 99 % of the day; as the best of all it is crossed for less than 0.1 %.) The two lines make
 one QUOTE. Trade lines carry the sale condition as a set of bits, meanings from Lean's
-TradeConditionFlags and QuoteConditionFlags.
+TradeConditionFlags and QuoteConditionFlags; what they are good for
+is told by `ingest/condition.py`.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ingest import condition
 from ingest.event import NO_PRICE, Flag, Kind
 from ingest.feeds.feed import Tally, events
 from ingest.feeds.lines import HEX, LETTER
@@ -36,13 +38,7 @@ def _bits(*numbers: int) -> int:
     return sum(1 << number for number in numbers)
 
 
-# Not a price of now, or not by the common terms: cash, next day, seller, derivatively priced,
-# form T, sold last, extended hours, out of sequence, acquisition, bunched, stock-option,
-# distribution, average price, price variation, rule 155, official close, prior reference, official
-# open. Odd lots (31) and intermarket sweeps (5) are eligible.
-INELIGIBLE = _bits(1, 2, 3, 9, 10, 11, 13, 14, 16, 17, 18, 19, 20, 22, 23, 24, 25, 26)
-AUCTION = _bits(6, 7, 8)  # Opening, closing, reopening print.
-OFFICIAL = _bits(24, 26)  # Repeats the auction's volume: no volume of its own.
+MASKS = condition.lean_masks()
 # Regular, slow, closing, opening, resume, price bands, fast trading; all else is not firm.
 FIRM = _bits(0, 1, 3, 11, 13, 18, 19, 21)
 
@@ -62,9 +58,9 @@ def trades(
         out = events(Kind.TRADE, number, start + time, line)
         out["price"] = price
         out["reference"] = line
-        out["size"] = np.where(state & OFFICIAL, 0, size)
-        doubtful = (state & INELIGIBLE != 0) | (doubt != 0)
-        auction = state & AUCTION != 0
+        out["size"] = np.where(state & MASKS.silent, 0, size)
+        doubtful = (state & MASKS.ineligible != 0) | (doubt != 0)
+        auction = state & MASKS.auction != 0
         out["flags"] = doubtful * np.uint8(Flag.INELIGIBLE) | auction * np.uint8(Flag.AUCTION)
         yield out
 

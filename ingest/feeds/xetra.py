@@ -1,10 +1,11 @@
 """Rule: Deutsche Boerse's MiFID II post-trade lines, a JSON object each -> trades.
 
-MMT flags decide what a trade is good for. Auctions are marked; INELIGIBLE are negotiated trades,
-those at a benchmark or reference price, deferred ones, and those outside the book or its main
-session. An amendment is a BUST and a TRADE, both CORRECTED, a cancellation a BUST; what refers to a
-trade that is not in the file is an alarm and makes no event. The venue's trade id is longer than a
-`reference`: a trade is known by the number of its line. Times are UTC to the nanosecond.
+MMT flags decide what a trade is good for, see `ingest/condition.py`: auctions are marked;
+INELIGIBLE are negotiated trades, those at a benchmark or reference price, deferred ones, and those
+outside the book or its main session. An amendment is a BUST and a TRADE, both CORRECTED, a
+cancellation a BUST; what refers to a trade that is not in the file is an alarm and makes no event.
+The venue's trade id is longer than a `reference`: a trade is known by the number of its line. Times
+are UTC to the nanosecond.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingest import condition
 from ingest.event import Flag
 from ingest.feeds import blocks, drafts
 from ingest.feeds.currency import usd_rate
@@ -20,9 +22,11 @@ from ingest.feeds.lines import exact, parse_moment, whole_lines
 from ingest.instrument import AssetClass, Instrument
 
 FUNDS = ("IE", "LU", "XS", "JE")  # Countries of an ISIN that on Xetra are funds and their like.
-AUCTIONS = frozenset("1OKIU")  # Trading modes: undefined, opening, closing, intraday, unscheduled.
-OUTSIDE = frozenset("4567")  # Out of main session; reported on or off exchange; internaliser.
-_WAIVERS = ("mmtNegotTransPretrdWaivInd", "mmtBenchmarkRefprcInd", "mmtPubModeDefReason")
+_WAIVERS = {
+    "mmtNegotTransPretrdWaivInd": "negotiated",
+    "mmtBenchmarkRefprcInd": "benchmark",
+    "mmtPubModeDefReason": "deferred",
+}
 
 
 class _Told(NamedTuple):
@@ -78,12 +82,10 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, bytes, dict[str, Any]
 
 
 def _flags(row: dict[str, Any]) -> int:
-    mode = row.get("mmtTradingMode", "-")
-    flags = Flag.AUCTION if mode in AUCTIONS else Flag(0)
-    outside = mode in OUTSIDE or row.get("mmtMarketMechanism") == "4"
-    if outside or any(row.get(key, "-") != "-" for key in _WAIVERS):
-        flags |= Flag.INELIGIBLE
-    return int(flags)
+    conditions = [word for key, word in _WAIVERS.items() if row.get(key, "-") != "-"]
+    conditions.append("mode" + row.get("mmtTradingMode", "-"))
+    conditions.append("mechanism" + row.get("mmtMarketMechanism", "-"))
+    return condition.flags("MMT", conditions)
 
 
 def _events(path: Path, numbers: dict[tuple[str, str], int], tally: Tally) -> Iterator[bytes]:

@@ -36,6 +36,11 @@ def running(settings):
         ({"redis": "127.0.0.1:6379"}, "redis://"),
         ({"clickhouse": "127.0.0.1"}, "http://"),
         ({"database": "a; drop"}, "--database"),
+        (
+            {"reference": "/no/such/rows.csv"},
+            "--reference is /no/such/rows.csv but should be a file",
+        ),
+        ({"fund": "/no/such/fund.toml"}, "--fund is /no/such/fund.toml but should be a file"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_should_be(given, said):
@@ -94,7 +99,14 @@ def test_passwords_are_in_no_repr_and_no_error():
 
 
 def test_a_child_reads_the_very_same_settings(monkeypatch, tmp_path):
-    given = load(data=tmp_path, rate=17.5, redis="redis://127.0.0.1:9/0", seed=3)
+    (tmp_path / "fund.toml").touch()
+    given = load(
+        data=tmp_path,
+        rate=17.5,
+        redis="redis://127.0.0.1:9/0",
+        seed=3,
+        fund=tmp_path / "fund.toml",
+    )
     told = {k: v for k, v in given.environment().items() if k.startswith(PREFIX)}
     for name, value in told.items():
         monkeypatch.setenv(name, value)

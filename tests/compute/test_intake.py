@@ -8,6 +8,7 @@ from compute.intake import Intake
 from ingest.event import EVENT, Kind
 from ingest.frame import encode
 from ingest.instrument import Instrument, Reference
+from ingest.sequence import LINE_B, SKEW_NS
 from ingest.source import Message
 
 NOW = 1_700_000_000_000_000_000
@@ -55,6 +56,33 @@ def test_repeats_do_not_reach_the_engine():
     assert batch.events["sequence"].tolist() == list(range(1, 11))
     assert [span.reason for span in batch.spans] == ["", "repeat", "", ""]
     assert [(span.start, span.count) for span in batch.spans] == [(0, 4), (4, 0), (4, 2), (6, 4)]
+
+
+def test_late_trades_add_up_and_late_quotes_are_overtaken():
+    intake = Intake(reference())
+    late = value(5, kind=Kind.TRADE)  # Three quotes and a trade.
+    batch = intake.take(messages(value(1), value(9), late, late))
+    assert batch.events["sequence"].tolist() == [1, 2, 3, 4, 9, 10, 11, 12, 8]
+    assert [(span.start, span.count) for span in batch.spans] == [(0, 4), (4, 4), (8, 1), (9, 0)]
+    assert [gap.missing for gap in batch.gaps] == [4]
+    sequences = intake.sequences
+    assert (sequences.recovered, sequences.overtaken, sequences.repeats) == (4, 3, 4)
+
+
+def test_two_lines_are_one_stream():
+    intake = Intake(reference())
+    events = np.frombuffer(value(1)[32:], EVENT)
+    second = encode(events, 1 | LINE_B, 1, NOW)
+    batch = intake.take(messages(value(1), second, value(5)))
+    assert batch.events["sequence"].tolist() == list(range(1, 9))
+    assert (intake.sequences.copies, intake.sequences.repeats) == (4, 0)
+
+
+def test_a_sender_ahead_of_the_log_is_told():
+    intake = Intake(reference())
+    ahead = encode(np.frombuffer(value(1)[32:], EVENT), 7, 1, NOW + SKEW_NS + 1)
+    intake.take(messages(ahead, value(1)))
+    assert intake.sequences.skew_ns == {7: SKEW_NS + 1}
 
 
 def test_an_unknown_instrument_is_looked_up_before_it_is_refused():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.clock import VirtualClock
-from ingest.event import EVENT, Kind
+from ingest.event import EVENT, OWN, Kind
 from ingest.frame import FRAME_EVENTS_MAX, Frame, check, decode
 from ingest.instrument import AssetClass, Instrument
 from ingest.market import Market
@@ -68,7 +68,7 @@ def market(rate: float, seed: int = 7, *, fills: bool = True) -> Synthetic:
 
 def of_market(events: np.ndarray) -> np.ndarray:
     """The market's events without the opening books and own fills."""
-    return events[(events["kind"] != Kind.FILL) & (events["flags"] & 32 == 0)]
+    return events[~OWN[events["kind"]] & (events["flags"] & 32 == 0)]
 
 
 def record(times_ms: list[int], instruments: int = 600) -> np.ndarray:
@@ -116,8 +116,7 @@ def test_every_frame_is_whole_and_its_stream_is_numbered_without_gaps() -> None:
         assert (events["ts_event"] <= frame.ts_send).all()
         for event in events[:20]:
             row = ROWS[event["instrument"]]
-            fill = event["kind"] == Kind.FILL
-            assert stream == (TOPICS[12 if fill else row.asset_class], row.shard)
+            assert stream == (TOPICS[12 if OWN[event["kind"]] else row.asset_class], row.shard)
         if topic != "fills":
             assert (np.diff(events["ts_event"]) >= 0).all()
             assert events["ts_event"][0] >= newest[stream]

@@ -11,11 +11,14 @@ from app.process import Stop
 from app.standins import free_port
 from ingest import source
 from ingest.instrument import AssetClass, Instrument
+from ingest.quarantine import QUARANTINE_TOPIC
 from ingest.source import (
+    ALERTS,
+    ALERTS_TOPIC,
     FILLS,
     POLL_MESSAGES_MAX,
-    QUARANTINE_TOPIC,
     REFERENCE_TOPIC,
+    SELDOM,
     TOPICS,
     Patience,
     Publisher,
@@ -36,7 +39,8 @@ def brokers():
         addresses.append(address)
         up.set()
 
-    topics = dict.fromkeys((*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC), PARTITIONS)
+    names = (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC)
+    topics = dict.fromkeys(names, PARTITIONS)
     thread = threading.Thread(target=kafka_log.serve, args=(topics, ready, stop))
     thread.start()
     assert up.wait(5)
@@ -191,7 +195,11 @@ def test_reference_rows_at_the_start_and_later(brokers, publisher, opened):
     assert publisher.flush(5) == 0
     reader = opened(ReferenceSource(brokers, "live"))
     assert sorted(reader.read_all(), key=lambda row: row.id) == rows
-    assert [value for value, _ in reader.refused] == [b"{}"]
+    ((topic, partition, offset, value, reason, text),) = reader.take_refused()
+    assert (topic, partition, value, reason) == (REFERENCE_TOPIC, 0, b"{}", "reference")
+    assert offset >= 0
+    assert text
+    assert reader.take_refused() == []
     assert reader.poll() == []
     later = instrument(50, tick=0.05)
     publisher.publish(REFERENCE_TOPIC, -1, later.to_json(), b"S50")
@@ -212,6 +220,39 @@ def test_what_is_quarantined_says_why_and_whence(brokers, publisher, opened):
     reader.assign([TopicPartition(QUARANTINE_TOPIC, 1, 0)])
     message = reader.poll(5)
     assert (message.value(), message.headers()) == (b"\0whole\xff", headers)
+
+
+def test_another_topic_is_read_back_to_a_moment_and_on_from_there(brokers, publisher, opened):
+    for number in range(40):
+        publisher.publish(ALERTS_TOPIC, number % 2, b"%d" % number)
+    assert publisher.flush(5) == 0
+    time.sleep(0.01)
+    moment = time.time_ns()
+    time.sleep(0.01)
+    for number in range(40, 43):
+        publisher.publish(ALERTS_TOPIC, 0, b"%d" % number)
+    assert publisher.flush(5) == 0
+    reader = opened(Source(brokers, "record", patience=SELDOM, topics=(ALERTS_TOPIC,)))
+    assert reader.assigned == [(ALERTS, part) for part in range(PARTITIONS)]
+    found = reader.read_since(0)
+    assert [m.value for m in found if m.partition == 0] == [
+        b"%d" % number for number in (*range(0, 40, 2), 40, 41, 42)
+    ]
+    assert [m.offset for m in found if m.partition == 1] == list(range(20))
+    assert [m.value for m in reader.read_since(moment)] == [b"40", b"41", b"42"]
+    assert reader.read_since(time.time_ns() + 10**9) == []
+    reader.seek({(ALERTS, 0): 21, (ALERTS, 1): 19})
+    assert [message.value for message in polled(reader, 1)] == [b"42"]
+
+
+def test_a_publisher_that_repeats_until_it_arrives(brokers, opened):
+    once = Publisher(brokers, once=True)
+    for number in range(10):
+        once.publish(ALERTS_TOPIC, -1, b"%d" % number, b"3")
+    assert once.flush(5) == 0
+    assert (once.waiting(), once.failed) == (0, 0)
+    reader = opened(Source(brokers, "risk", topics=(ALERTS_TOPIC,)))
+    assert [message.value for message in reader.read_since(0)] == [b"%d" % n for n in range(10)]
 
 
 def test_one_key_goes_to_one_partition(brokers, publisher, opened):

@@ -17,6 +17,11 @@ BY_SYMBOL = {row.symbol: row for row in ROWS}
 OPTIONS = [row for row in ROWS if row.right]
 
 
+def delivered(option: Instrument) -> float:
+    """Worth of what an option's strike is paid for; an adjusted contract delivers more."""
+    return (ROWS[option.underlying].close_prev or 0) * option.units / option.multiplier
+
+
 def of(asset_class: AssetClass) -> list[Instrument]:
     return [row for row in ROWS if row.asset_class == asset_class]
 
@@ -123,13 +128,13 @@ def test_negative_closes_are_a_commodity_and_its_spreads() -> None:
 def test_options_hang_on_their_underlyings_and_are_worth_their_exercise() -> None:
     for row in OPTIONS:
         underlying = ROWS[row.underlying]
-        futures = row.asset_class == AssetClass.FUTURE_OPTION
-        assert (underlying.asset_class not in (AssetClass.EQUITY, AssetClass.ETF)) == futures
+        shares = row.asset_class == AssetClass.EQUITY_OPTION
+        assert (underlying.asset_class in (AssetClass.EQUITY, AssetClass.ETF)) == shares
         assert row.symbol.startswith(underlying.symbol + " ")
-        assert row.multiplier == (underlying.multiplier if futures else 100)
-        assert not futures or row.expiry <= underlying.expiry
+        assert row.multiplier == (100 if shares else underlying.multiplier)
+        assert row.asset_class != AssetClass.FUTURE_OPTION or row.expiry <= underlying.expiry
         sign = 1 if row.right == "C" else -1
-        exercise = sign * ((underlying.close_prev or 0) - (row.strike or 0))
+        exercise = sign * (delivered(row) - (row.strike or 0))
         assert (row.close_prev or 0) >= exercise - row.tick
 
 
@@ -139,7 +144,7 @@ def test_calls_and_puts_of_a_strike_are_at_parity() -> None:
     assert len(puts) > 1_000
     for put in puts:
         call = calls[put.underlying, put.expiry, put.strike]
-        forward = (ROWS[put.underlying].close_prev or 0) - (put.strike or 0)
+        forward = delivered(put) - (put.strike or 0)
         # Half a tick of rounding each, and the floor of one tick.
         assert abs((call.close_prev or 0) - (put.close_prev or 0) - forward) <= 2.01 * put.tick
 
