@@ -6,30 +6,35 @@ engine knows nothing of Kafka, Redis, ClickHouse or the hour: the same events gi
 on every machine, however they were cut into batches (no fast-math, no library function whose
 last bit depends on the CPU, no wall time).
 
-State is an array of structs. The first 23 float64 of a row are the columns of INSTRUMENTS, so the
-table is a view and costs nothing; what a quote touches lies in three cache lines.
+State is an array of structs. Float64 8 to 38 of a row are the columns of INSTRUMENTS, so the table
+is a view and costs nothing. What a quote reads and writes lies in the row's first three cache
+lines: what every event asks for, the numbers that go on record, the quote itself.
+
+Sessions begin at the reset instants of the instrument's calendar (compute/session.py) or with the
+flag RESET; the kernel stops at an event whose time is not covered yet, the table of instants
+grows, and it goes on.
 """
 
 import copy
 import functools
+import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 
 from compute.enriched import ENRICHED
-from compute.kernels import codes, position, step, trade, vwap
-from compute.table import (
-    BOOKS,
-    BOOKS_MAX,
-    CLASSES,
-    INSTRUMENTS,
-    POSITIONS,
-    POSITIONS_MAX,
-    State,
-)
+from compute.kernels import codes, step, total, trade, volatility, vwap
+from compute.ledger import LAYOUT, Ledger
+from compute.session import NAMES, Sessions
+from compute.table import INSTRUMENTS, STALE_S, WIDE_SHARE, WIDE_TICKS, MarkSource, State
+from ingest import calendar
+from ingest.event import EVENT
+from ingest.fund import Book
 from ingest.instrument import AssetClass, Reference
 
 CACHE_LINE_BYTES = 64
@@ -37,43 +42,56 @@ CLASS_COUNT = len(AssetClass)
 _FLOAT, _INTEGER = "<f8", "<i8"
 STATE = np.dtype(
     [
-        # Lines 0 to 2: the table, and the mark that P&L and exposure hang on.
-        *((name, _FLOAT) for name in INSTRUMENTS.names),
-        ("mark", _FLOAT),
-        # Line 3: what every event asks for.
+        # Line 0: what every event asks for.
         ("turn_ns", _INTEGER),  # From this event time on it is a new second for the row.
         ("newest_ns", _INTEGER),
-        ("bits", _INTEGER),  # State as an integer.
+        ("bits", _INTEGER),  # State and more: kernels/codes.py.
         ("position_usd", _FLOAT),  # USD of a move of the mark by 1.
         ("pnl_at_zero", _FLOAT),  # P&L in USD if the mark were 0.
+        ("wide_share", _FLOAT),  # Of the mid; a book that is wider is no tight one ...
+        ("wide_floor", _FLOAT),  # ... if it is wider than this too, in price units.
         ("close_prev", _FLOAT),
-        ("sample", _FLOAT),  # Mid at the last grid second; NaN: no chain of samples.
-        ("second", _INTEGER),
-        # Line 4: the session. Pairs are a sum and its low limb.
+        # Lines 1 to 4: the table. Line 1 is ENRICHED, line 2 what a quote moves besides.
+        *((name, _FLOAT) for name in INSTRUMENTS.names),
+        ("fresh_ms", _FLOAT),  # Age from which a mark gives way to a wide mid.
+        # Line 5: the session. Pairs are a sum and its low limb.
         *((name, _FLOAT) for name in ("sum_value", "sum_value_low", "sum_size", "sum_size_low")),
         ("volume_low", _FLOAT),
         ("eligible", _INTEGER),
         ("last_ns", _INTEGER),  # Event time of the trade that is `last`.
         ("remembered", _INTEGER),  # Eligible trades so far; the newest are in PRINT.
-        # Line 5: the last minute, and the volatility.
-        *((f"window_{name}", _FLOAT) for name in ("value", "value_low", "size", "size_low")),
-        ("window_trades", _INTEGER),
+        # Line 6: the clock.
+        ("second", _INTEGER),
+        ("session_ns", _INTEGER),  # Reset instant at which the session began; 0: no event yet.
+        ("reset_ns", _INTEGER),  # The next reset instant.
+        ("session_start", _INTEGER),  # `remembered` as the session began.
+        ("sample", _FLOAT),  # Mid at the last whole second.
         *(("return_squares", _FLOAT), ("return_weight", _FLOAT)),
         ("annual", _FLOAT),  # 100 sqrt(seconds in a trading year of the class)
-        # Line 6: fills, and what is rare.
+        # Line 7: the grid of realised volatility, and the night.
+        ("grid_ns", _INTEGER),  # Its next instant.
+        ("interval_ns", _INTEGER),
+        ("grid_sample", _FLOAT),  # Mid at its last instant; NaN: none in this chain yet.
+        ("grid_annual", _FLOAT),  # 100 sqrt(intervals in a trading year)
+        ("returned", _INTEGER),  # Returns so far; the newest are in `squares`.
+        ("mid_before", _FLOAT),  # The last mid before the session.
+        ("spare", _INTEGER),
+        ("calendar", _INTEGER),  # Place in ingest.calendar.CALENDARS.
+        # Line 8: fills.
         *(("unit_usd", _FLOAT), ("usd_rate", _FLOAT)),  # unit_usd = multiplier usd_rate
         ("base", _FLOAT),  # Realised less cost of what is open, over books, in price units.
-        ("fees", _FLOAT),
+        ("fees", _FLOAT),  # Less income.
         ("first_slot", _INTEGER),  # Chain of positions; -1: none.
-        ("session_start", _INTEGER),  # `remembered` as the session began.
-        *(("asset_class", _INTEGER), ("spare", _INTEGER)),
+        *(("asset_class", _INTEGER), ("spare_2", _INTEGER), ("spare_3", _INTEGER)),
     ]
 )
 assert STATE.itemsize % CACHE_LINE_BYTES == 0
 assert STATE.fields is not None
-assert STATE.fields["mark"][1] == INSTRUMENTS.width * 8
+FIRST_COLUMN = STATE.fields[INSTRUMENTS.names[0]][1] // 8
+assert STATE.fields["fresh_ms"][1] == (FIRST_COLUMN + INSTRUMENTS.width) * 8
+assert INSTRUMENTS.names[: len(ENRICHED.names or ())] == ENRICHED.names
 
-BUCKET = np.dtype(  # One second of eligible trades.
+SUM = np.dtype(  # Of eligible trades: a bucket, a window, an open second (kernels/vwap.py).
     [
         *((name, _FLOAT) for name in ("value", "value_low", "size", "size_low")),
         ("trades", _INTEGER),
@@ -82,43 +100,32 @@ BUCKET = np.dtype(  # One second of eligible trades.
 PRINT = np.dtype(  # A remembered trade; size 0: void.
     [("id", _INTEGER), ("ts_event", _INTEGER), ("price", _INTEGER), ("size", _FLOAT)]
 )
-SLOT = np.dtype(  # A position, in price units and the instrument's currency.
-    [
-        *((name, _FLOAT) for name in ("quantity", "average", "realised", "fees")),
-        *((name, _INTEGER) for name in ("book", "instrument", "next", "fills")),
-    ]
-)
-assert SLOT.itemsize == CACHE_LINE_BYTES
-
-_EQUITY_YEAR_S = 252 * 6.5 * 3600  # Sessions of US equities.
-_WEEKDAY_YEAR_S = 260 * 24 * 3600  # Round the clock, five days a week.
-_CRYPTO_YEAR_S = 365 * 24 * 3600
-YEAR_S = {
-    AssetClass.EQUITY: _EQUITY_YEAR_S,
-    AssetClass.ETF: _EQUITY_YEAR_S,
-    AssetClass.EQUITY_OPTION: _EQUITY_YEAR_S,
-    AssetClass.INDEX_FUTURE: _WEEKDAY_YEAR_S,
-    AssetClass.RATES_FUTURE: _WEEKDAY_YEAR_S,
-    AssetClass.COMMODITY_FUTURE: _WEEKDAY_YEAR_S,
-    AssetClass.FUTURE_OPTION: _WEEKDAY_YEAR_S,
-    AssetClass.FX: _WEEKDAY_YEAR_S,
-    AssetClass.GOVERNMENT_BOND: _WEEKDAY_YEAR_S,
-    AssetClass.CREDIT: _EQUITY_YEAR_S,
-    AssetClass.CRYPTO_SPOT: _CRYPTO_YEAR_S,
-    AssetClass.CRYPTO_PERPETUAL: _CRYPTO_YEAR_S,
+ROWS: dict[str, tuple[np.dtype, tuple[int, ...]]] = {  # Arrays with a row an instrument.
+    "_state": (STATE, ()),
+    "_sums": (SUM, (vwap.SUMS,)),
+    "_ring": (SUM, (vwap.WINDOWS, vwap.BUCKETS)),
+    "_recent": (PRINT, (trade.RECENT,)),
+    "_squares": (np.dtype(_FLOAT), (volatility.RETURNS,)),
 }
-_ANNUAL = 100.0 * np.sqrt([float(YEAR_S[asset_class]) for asset_class in AssetClass])
+SPARSE = ("_ring", "_recent", "_squares")  # Mostly empty: a checkpoint keeps what is not.
+
+_BY_CLASS = {
+    "fresh_ms": np.array(STALE_S) * 1e3,
+    "wide_share": np.array(WIDE_SHARE),
+    "interval_ns": np.array([calendar.sample_s(one) for one in AssetClass]) * codes.SECOND_NS,
+}
 
 # Columns that are counts or sums over what has happened: 0, not unknown, before the first event.
 _ZERO_AT_START = ("volume", "trades", "position", "pnl", "exposure", "state", "gaps")
 
-_CHECKPOINT = struct.Struct("<4s6I")  # magic, layout, four sizes, crc32 of sizes and the rest
+_CHECKPOINT = struct.Struct("<4s7I")  # magic, layout, five sizes, crc32 of sizes and the rest
 _MAGIC = b"TGE1"
 _LAYOUT = zlib.crc32(
-    repr((STATE.descr, BUCKET.descr, PRINT.descr, SLOT.descr, codes.COUNTERS)).encode()
+    repr((STATE.descr, SUM.descr, vwap.SUMS, PRINT.descr, LAYOUT, codes.COUNTERS)).encode()
 )
-_CELL, _COUNT, _INDEX = np.dtype("<f8"), np.dtype("<i8"), np.dtype("<u4")
+_COUNT, _INDEX = np.dtype("<i8"), np.dtype("<u4")
 _NO_ENRICHED = np.zeros(0, ENRICHED)
+_NO_EVENTS = np.frombuffer(b"", EVENT)
 
 
 @functools.cache
@@ -127,32 +134,50 @@ def compiled() -> tuple[Callable[..., None], Callable[..., None]]:
     folder = Path(step.__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
     stamp = zlib.crc32(sources)
-    return step.build(stamp), position.build(stamp)
+    return step.build(stamp), total.build(stamp)
+
+
+def _entry(kernel: Callable[..., Any], arguments: Iterable[Any]) -> Callable[..., Any]:
+    """The kernel's machine code for arguments of these types.
+
+    Numba looks at the types of all arguments at each call, 10 us for two dozen arrays of records,
+    where the work of a batch is 25: here they never change. The code still refuses an array of
+    another item size.
+    """
+    compile_for = getattr(kernel, "compile", None)
+    if compile_for is None:
+        return kernel  # A plain function.
+    entry: Callable[..., Any] = compile_for(tuple(numba.typeof(one) for one in arguments))
+    return entry
 
 
 class Engine:
     """Tables of all instruments, and the step that moves them.
 
-    `tables`: "instruments" [n, 23], "positions" [POSITIONS_MAX, 9], "books" [BOOKS_MAX, 6],
+    `tables`: "instruments" [n, 31], "positions" [POSITIONS_MAX, 9], "books" [BOOKS_MAX, 6],
     "classes" [12, 6], float64, NaN unknown; the instruments are a strided view of the state.
     `oldest_ns`: int64 [n], ts_event of the first event on the row since the reader set it to 0.
     Both are replaced by `grow` and `restore` when the number of rows changes.
     """
 
-    def __init__(self, reference: Reference) -> None:
-        """One row an instrument of `reference`; nothing has happened yet."""
+    _state: np.ndarray
+    _sums: np.ndarray
+    _ring: np.ndarray
+    _recent: np.ndarray
+    _squares: np.ndarray
+    _arguments: tuple[Any, ...]
+    _advance: Callable[..., int]
+
+    def __init__(self, reference: Reference, books: Iterable[Book] = ()) -> None:
+        """One row an instrument of `reference`; nothing has happened yet. `books`: the fund's."""
         self._step, self._total = compiled()
-        self._state = _aligned(0, STATE)
-        self._ring = _aligned(0, BUCKET).reshape(0, vwap.WINDOW_S)
-        self._recent = _aligned(0, PRINT).reshape(0, trade.RECENT)
-        self._slots = _empty_slots(POSITIONS_MAX)
+        for name, (dtype, width) in ROWS.items():
+            setattr(self, name, _aligned(0, dtype).reshape(0, *width))
+        self._sessions = Sessions()
+        self._ledger = Ledger(books)
         self._counts = np.zeros(len(codes.COUNTERS), np.int64)
         self.oldest_ns = np.zeros(0, np.int64)
-        self.tables = {
-            "positions": POSITIONS.empty(POSITIONS_MAX),
-            "books": BOOKS.empty(BOOKS_MAX),
-            "classes": CLASSES.empty(CLASS_COUNT),
-        }
+        self.tables = dict(self._ledger.tables)
         self.grow(reference)
 
     @property
@@ -170,31 +195,49 @@ class Engine:
             enriched = _NO_ENRICHED
         elif len(enriched) < len(events):
             raise ValueError(f"enriched has {len(enriched)} rows for {len(events)} events")
+        if events.dtype != EVENT or enriched.dtype != ENRICHED:
+            raise TypeError(f"events of {events.dtype}, enriched of {enriched.dtype}")
         if not events.flags.c_contiguous:
             events = np.ascontiguousarray(events)
-        if events.flags.writeable:  # One signature, one compilation: frames are read-only.
-            events = events.view()
-            events.flags.writeable = False
-        self._step(
-            *(events, self._state, self._ring, self._recent, self._slots),
-            *(self.oldest_ns, self._counts, enriched, BOOKS_MAX),
+        done = self._advance(events, enriched, *self._arguments)
+        while done < len(events):  # An event outside of the sessions known so far.
+            self._sessions.cover(int(events["ts_event"][done]))
+            self._bind()
+            done += self._advance(events[done:], enriched[done:], *self._arguments)
+        self._counts[codes.EVENTS] += done
+        return done
+
+    def _bind(self) -> None:
+        """Gather the kernel's arguments; call when one of the arrays is another."""
+        sessions = self._sessions
+        arrays = [getattr(self, name) for name in ROWS]
+        hinted = (self._state, self._sums, self._recent)
+        addresses = tuple(array.ctypes.data for array in hinted)
+        self._arguments = (
+            (*arrays, addresses),
+            *(self._ledger.arrays(self._state), self.oldest_ns, self._counts),
+            (sessions.instants, sessions.spans, sessions.low_ns, sessions.high_ns),
         )
-        return len(events)
+        self._advance = _entry(self._step, (_NO_EVENTS, _NO_ENRICHED, *self._arguments))
 
     def mark_gap(self, instruments: np.ndarray, missing: int) -> None:
         """`missing` events of the source of `instruments` (ids) were never seen: GAP shows."""
         rows = np.unique(instruments)
         rows = rows[rows < len(self._state)]
         self._state["bits"][rows] |= State.GAP
-        self._state["state"][rows] = self._state["bits"][rows]
+        shown = self._state["state"][rows].astype(np.int64)
+        self._state["state"][rows] = shown | State.GAP
         self._state["gaps"][rows] += missing
         self._touch(rows)
 
     def total(self) -> None:
         """Bring positions, books and classes to the marks of now; call before a cut."""
+        used = int(self._counts[codes.POSITIONS])
+        self.tables |= self._ledger.widen(used)
         self._total(
-            *(self._state, self._slots, self._counts[codes.POSITIONS]),
+            *(self._ledger.arrays(self._state), used, self.oldest_ns),
             *(self.tables["positions"], self.tables["books"], self.tables["classes"]),
+            self.tables["execution"],
         )
 
     def grow(self, reference: Reference) -> None:
@@ -207,17 +250,38 @@ class Engine:
         state["usd_rate"] = array["usd_rate"]
         state["unit_usd"] = array["multiplier"] * array["usd_rate"]
         state["asset_class"] = array["asset_class"]
-        known = array["asset_class"] >= 0
-        state["annual"][known] = _ANNUAL[array["asset_class"][known]]
+        self._describe(array)
+        self._ledger.grow(reference, int(self._counts[codes.POSITIONS]))
+        self._bind()
         self._derive()
         now = self.tables["instruments"]
         same = (before == now) | (np.isnan(before) & np.isnan(now))
         self._touch(np.flatnonzero(~same.all(axis=1)))
 
+    def _describe(self, array: np.ndarray) -> None:
+        """What a row's asset class and calendar say; a row nobody described has no sessions."""
+        known = np.flatnonzero(array["asset_class"] >= 0)
+        state, asset_class = self._state, array["asset_class"][known]
+        calendars = array["calendar"][known]
+        self._sessions.use(frozenset(calendars.tolist()))
+        moved = known[state["calendar"][known] != calendars]
+        state["calendar"][known] = calendars
+        state["reset_ns"][moved] = 0  # The next event finds its session.
+        for name, by_class in _BY_CLASS.items():
+            state[name][known] = by_class[asset_class]
+        state["wide_floor"] = WIDE_TICKS * array["tick"]
+        for code in np.unique(calendars).tolist():
+            rows = known[calendars == code]
+            name = calendar.CALENDARS[NAMES[code]].name
+            second = calendar.periods_per_year(name, 1.0)
+            state["annual"][rows] = 100.0 * np.sqrt(second)
+            interval_s = state["interval_ns"][rows] / 1e9
+            state["grid_annual"][rows] = 100.0 * np.sqrt(second / interval_s)
+
     def freeze(self) -> "Engine":
         """A copy that no step moves: another thread can take its checkpoint meanwhile."""
         frozen = copy.copy(self)
-        for name in ("_state", "_ring", "_recent", "_slots", "_counts", "oldest_ns"):
+        for name in (*ROWS, "_counts", "_ledger", "oldest_ns"):
             setattr(frozen, name, getattr(self, name).copy())
         frozen.tables = {name: table.copy() for name, table in self.tables.items()}
         return frozen
@@ -225,19 +289,15 @@ class Engine:
     def checkpoint(self) -> bytes:
         """The whole state, bit for bit; empty buckets and free slots take no room."""
         used = int(self._counts[codes.POSITIONS])
-        ring = self._ring.reshape(-1)
-        held = _used(ring)
-        recent = self._recent.reshape(-1)
-        prints = _used(recent)
-        body = b"".join(
-            part.tobytes()
-            for part in (
-                *(self._counts, self._state, self.oldest_ns, self._slots[:used]),
-                *(held, ring[held], prints, recent[prints], self.tables["positions"][:used]),
-                *(self.tables["books"], self.tables["classes"]),
-            )
-        )
-        sizes = (len(self._state), used, len(held), len(prints))
+        parts = [self._counts, self._state, self._sums, self.oldest_ns]
+        held = []
+        for name in SPARSE:
+            items = getattr(self, name).reshape(-1)
+            index = _used(items)
+            held.append(len(index))
+            parts += [index, items[index]]
+        body = b"".join(part.tobytes() for part in parts) + self._ledger.pack(used)
+        sizes = (len(self._state), used, *held)
         return _CHECKPOINT.pack(_MAGIC, _LAYOUT, *sizes, _checksum(body, *sizes)) + body
 
     def restore(self, data: bytes) -> None:
@@ -248,11 +308,11 @@ class Engine:
         """
         if len(data) < _CHECKPOINT.size:
             raise ValueError(f"checkpoint of {len(data)} bytes is cut short")
-        magic, layout, rows, used, held, prints, checksum = _CHECKPOINT.unpack_from(data)
+        magic, layout, rows, used, *held, checksum = _CHECKPOINT.unpack_from(data)
         body = memoryview(data)[_CHECKPOINT.size :]
         if magic != _MAGIC or layout != _LAYOUT:
             raise ValueError("checkpoint is of another version; start from the events instead")
-        if _checksum(body, rows, used, held, prints) != checksum:
+        if _checksum(body, rows, used, *held) != checksum:
             raise ValueError("checkpoint is damaged: its checksum does not fit")
         if rows > len(self._state):
             raise ValueError(f"checkpoint has {rows} rows, the reference {len(self._state)}")
@@ -260,20 +320,14 @@ class Engine:
         reader = _Reader(body)
         self._counts[:] = reader.take(_COUNT, len(self._counts))
         self._state[:rows] = reader.take(STATE, rows)
+        self._sums[:rows] = reader.take(SUM, rows * vwap.SUMS).reshape(rows, vwap.SUMS)
         self.oldest_ns[:rows] = reader.take(_COUNT, rows)
-        self._slots[:used] = reader.take(SLOT, used)
-        index = reader.take(_INDEX, held)
-        self._ring.reshape(-1)[index] = reader.take(BUCKET, held)
-        index = reader.take(_INDEX, prints)
-        self._recent.reshape(-1)[index] = reader.take(PRINT, prints)
-        for name, height in (
-            ("positions", used),
-            ("books", BOOKS_MAX),
-            ("classes", CLASS_COUNT),
-        ):
-            table = self.tables[name]
-            width = table.shape[1]
-            table[:height] = reader.take(_CELL, height * width).reshape(height, width)
+        for name, count in zip(SPARSE, held, strict=True):
+            items = getattr(self, name).reshape(-1)
+            index = reader.take(_INDEX, count)
+            items[index] = reader.take(items.dtype, count)
+        self._ledger.unpack(reader.rest(), used)
+        self.tables |= self._ledger.tables
         self.grow(self._reference)
 
     def _resize(self, rows: int) -> None:
@@ -282,42 +336,45 @@ class Engine:
         if rows < known:
             raise ValueError(f"the reference shrank from {known} to {rows} rows; ids are for ever")
         if rows > known:
-            state, ring, oldest = self._state, self._ring, self.oldest_ns
-            recent = self._recent
-            self._state = _aligned(rows, STATE)
-            self._ring = _aligned(rows * vwap.WINDOW_S, BUCKET).reshape(rows, vwap.WINDOW_S)
-            self._recent = _aligned(rows * trade.RECENT, PRINT).reshape(rows, trade.RECENT)
-            self.oldest_ns = np.zeros(rows, np.int64)
+            before = {name: getattr(self, name) for name in ROWS}
+            for name, (dtype, width) in ROWS.items():
+                grown = _aligned(rows * math.prod(width), dtype).reshape(rows, *width)
+                grown[:known] = before[name][:known]
+                setattr(self, name, grown)
+            oldest, self.oldest_ns = self.oldest_ns, np.zeros(rows, np.int64)
+            self.oldest_ns[:known] = oldest
             _start(self._state[known:])
-            self._state[:known], self._ring[:known], self.oldest_ns[:known] = (
-                state,
-                ring,
-                oldest,
-            )
-            self._recent[:known] = recent
         cells = self._state.view(np.float64).reshape(rows, STATE.itemsize // 8)
-        self.tables["instruments"] = cells[:, : INSTRUMENTS.width]
+        self.tables["instruments"] = cells[:, FIRST_COLUMN : FIRST_COLUMN + INSTRUMENTS.width]
 
     def _clear(self) -> None:
         """As if nothing had ever happened; the arrays stay where they are."""
         _start(self._state)
-        self._ring.view(np.float64)[:] = 0.0
-        self._recent.view(np.float64)[:] = 0.0
-        self._slots[:] = _empty_slots(POSITIONS_MAX)
+        for name in ROWS.keys() - {"_state"}:
+            getattr(self, name).view(np.float64)[:] = 0.0
+        self._ledger.clear()
         self._counts[:] = 0
         self.oldest_ns[:] = 0
-        self.tables["positions"][:] = np.nan
 
     def _derive(self) -> None:
         """What depends on reference data, by the formulas of the kernels, for all rows."""
         state = self._state
-        unpriced = np.isnan(state["mid"]) & np.isnan(state["last"])
+        source = state["mark_source"]
+        unpriced = np.isnan(source) | (source == MarkSource.PREVIOUS_CLOSE)
         state["mark"][unpriced] = state["close_prev"][unpriced]
-        state["position_usd"] = state["position"] * state["unit_usd"]
-        state["pnl_at_zero"] = (
-            state["base"] * state["unit_usd"] - state["fees"] * state["usd_rate"] + 0.0
-        )
-        held = state["position"] != 0.0
+        closed = unpriced & ~np.isnan(state["close_prev"])
+        source[unpriced] = np.where(closed[unpriced], float(MarkSource.PREVIOUS_CLOSE), np.nan)
+        state["bits"][unpriced] &= ~codes.ROUGH
+        state["bits"][closed] |= codes.ROUGH
+        bits = state["bits"]
+        rough = np.where(bits & (codes.ROUGH | codes.WIDE) != 0, int(State.ESTIMATED), 0)
+        state["state"] = bits & codes.SHOWN | rough
+        inverse = self._ledger.terms["inverse"] != 0
+        value = state["position"] * state["unit_usd"]
+        flow = state["base"] * state["unit_usd"] - state["fees"] * state["usd_rate"] + 0.0
+        state["position_usd"] = np.where(inverse, flow, value)
+        state["pnl_at_zero"] = np.where(inverse, 0.0 - value, flow)
+        held = state["position_usd"] != 0.0
         state["exposure"] = np.where(held, state["position_usd"] * state["mark"] + 0.0, 0.0)
         state["pnl"] = state["pnl_at_zero"] + state["exposure"]
         price = np.where(np.isnan(state["last"]), state["mid"], state["last"])
@@ -325,14 +382,17 @@ class Engine:
         state["change"] = (price / close - 1.0) * 100.0
 
     def _touch(self, rows: np.ndarray) -> None:
-        """Rows that changed without an event: as of the newest event of all."""
-        if len(rows):
-            newest = max(int(self._state["newest_ns"].max()), 1)
+        """Rows that changed without an event: as of the newest event of all.
+
+        Before the first there is no moment, and no reader who was told anything.
+        """
+        newest = int(self._state["newest_ns"].max(initial=0))
+        if newest > 0:
             self.oldest_ns[rows[self.oldest_ns[rows] == 0]] = newest
 
 
 def _checksum(body: bytes | memoryview, *sizes: int) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("<4I", *sizes)))
+    return zlib.crc32(body, zlib.crc32(struct.pack("<5I", *sizes)))
 
 
 class _Reader:
@@ -348,10 +408,14 @@ class _Reader:
         self._offset += items.nbytes
         return items
 
+    def rest(self) -> memoryview:
+        """All that follows."""
+        return self._body[self._offset :]
+
 
 def _used(items: np.ndarray) -> np.ndarray:
     """Indices of the items that are not all zero bits."""
-    words = items.view(np.int64).reshape(len(items), items.itemsize // 8)
+    words = items.view(np.int64).reshape(len(items), items.dtype.itemsize // 8)
     return np.flatnonzero(words.any(axis=1)).astype(_INDEX)
 
 
@@ -367,15 +431,10 @@ def _start(state: np.ndarray) -> None:
     state[:] = np.zeros(1, STATE)
     for name in INSTRUMENTS.names:
         state[name] = 0.0 if name in _ZERO_AT_START else np.nan
-    for name in ("mark", "close_prev", "sample", "annual"):
+    for name in ("close_prev", "sample", "annual", "grid_sample", "grid_annual", "mid_before"):
         state[name] = np.nan
-    state["asset_class"] = -1
-    state["first_slot"] = -1
-
-
-def _empty_slots(rows: int) -> np.ndarray:
-    """Slots of positions that nobody holds."""
-    slots = _aligned(rows, SLOT)
-    slots["average"] = np.nan
-    slots["next"] = -1
-    return slots
+    for name in ("asset_class", "calendar", "first_slot"):
+        state[name] = -1
+    state["interval_ns"] = codes.SECOND_NS
+    state["reset_ns"] = step.NEVER_NS
+    state["bits"] = codes.BLANK

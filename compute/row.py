@@ -27,7 +27,7 @@ RECORD = np.dtype(
         ("ts_recv", "<i8"),
         ("sequence", "<u8"),
         ("instrument", "<u4"),
-        ("source", "<u2"),  # A FILL's book
+        ("source", "<u2"),  # FILL, ORDER, CASH: the book
         ("kind", "u1"),  # REFUSED: no event came of this frame, `flags` says why
         ("flags", "u1"),
         ("price", "<i8"),  # QUOTE: bid
@@ -138,7 +138,7 @@ def native(arrays: Sequence[np.ndarray], shape: np.dtype) -> bytearray:
     """
     count = sum(len(rows) for rows in arrays)
     heads = [_head(name, kind) for name, kind in columns(shape)]
-    start = _number(len(heads)) + _number(count)
+    start = number(len(heads)) + number(count)
     body = bytearray(len(start) + sum(map(len, heads)) + count * shape.itemsize)
     body[: len(start)] = start
     at = len(start)
@@ -159,10 +159,10 @@ def native(arrays: Sequence[np.ndarray], shape: np.dtype) -> bytearray:
 
 
 def _head(name: str, kind: str) -> bytes:
-    return b"".join((_number(len(name)), name.encode(), _number(len(kind)), kind.encode()))
+    return b"".join((number(len(name)), name.encode(), number(len(kind)), kind.encode()))
 
 
-def _number(value: int) -> bytes:
+def number(value: int) -> bytes:
     """Unsigned LEB128, ClickHouse's VarUInt."""
     out = bytearray()
     while value >= 128:

@@ -3,7 +3,8 @@
 The first half is the envelope; the second half is a union that `kind` decides, so a quote
 has `bid, ask, bid_size, ask_size` where a trade has `price, reference, size, fee`. Prices are
 exact: int64 in units of 1e-9, `NO_PRICE` where a side is absent. Sizes are float64 in the
-instrument's own unit (shares, contracts, face, base currency).
+instrument's own unit (shares, contracts, face, base currency). FILL, ORDER, CASH and ACTION say
+what happened to the fund's own positions; they travel in the topic `fills`.
 """
 
 from enum import IntEnum, IntFlag
@@ -21,8 +22,8 @@ EVENT = np.dtype(
         "names": [
             *("ts_event", "ts_recv", "sequence", "instrument", "source", "kind", "flags"),
             *("bid", "ask", "bid_size", "ask_size"),  # QUOTE
-            *("price", "reference", "size", "fee"),  # TRADE, BUST, FILL; STATUS uses reference
-            "book",  # FILL: whose position, in place of the source
+            *("price", "reference", "size", "fee"),  # All others, as Kind says
+            "book",  # FILL, ORDER, CASH: whose position, in place of the source
         ],
         "formats": [
             *("<i8", "<i8", "<u8", "<u4", "<u2", "u1", "u1"),
@@ -44,7 +45,13 @@ class Kind(IntEnum):
     TRADE = 2  # price, size > 0 or 0 (a size-0 trade moves nothing), reference = trade id
     BUST = 3  # The trade `reference` is void; price and size repeat the voided trade's.
     STATUS = 4  # reference = a Status
-    FILL = 5  # Own execution: size signed (+ bought), fee in the instrument's currency
+    # Own execution: size signed (+ bought), fee in the instrument's currency (Flag.BASE_FEE: in
+    # units of the instrument), reference = id of its order, or 0. With Flag.CORRECTED the fill of
+    # this book, reference, price and size is void; what is right follows as a new fill.
+    FILL = 5
+    ORDER = 6  # Own order placed: price = the decision's or NO_PRICE, size signed, reference = id
+    CASH = 7  # Paid on a position: reference = a Cash, size = amount, + received
+    ACTION = 8  # Split, all books: `price` new units for `reference` old ones, counts, both > 0
 
 
 class Status(IntEnum):
@@ -56,6 +63,20 @@ class Status(IntEnum):
     CLOSED = 3
 
 
+class Cash(IntEnum):
+    """Why money was paid on a position: what a CASH event carries in `reference`.
+
+    The amount is in the currency in which the instrument pays (an inverse contract: its base).
+    """
+
+    DIVIDEND = 0  # Paid away on a short position.
+    COUPON = 1
+    FUNDING = 2  # Of a perpetual.
+    FEE = 3  # Beside a fill's own; an amount below 0 adds to the fees.
+    BORROW = 4  # Cost of a borrowed short position.
+    ACCRUED = 5  # Interest bought (-) or sold (+) with a bond; counts as coupon.
+
+
 class Flag(IntFlag):
     """Bits of `flags`. A correction is a BUST and a TRADE of the same id, both CORRECTED."""
 
@@ -63,6 +84,7 @@ class Flag(IntFlag):
     SELLER = 2  # The aggressor sold.
     CORRECTED = 4
     INELIGIBLE = 8  # Counts in volume, not in VWAP, last, high or low.
+    BASE_FEE = 8  # FILL: `fee` is in units of the instrument (coins) and leaves the position.
     AUCTION = 16
     SNAPSHOT = 32
     RESET = 64  # First event of a new session: session figures start again.
@@ -71,3 +93,6 @@ class Flag(IntFlag):
 
 KINDS = np.zeros(256, np.bool_)
 KINDS[[int(kind) for kind in Kind]] = True
+
+OWN = np.zeros(256, np.bool_)  # Kinds that travel in the topic `fills`.
+OWN[[int(kind) for kind in (Kind.FILL, Kind.ORDER, Kind.CASH, Kind.ACTION)]] = True

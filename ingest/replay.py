@@ -343,7 +343,7 @@ def _split(
     for place in range(len(words)):
         envelope = words[place, 3]
         instrument = envelope & 0xFFFFFFFF
-        fill = 1 if (envelope >> 48) & 0xFF == _FILL else 0
+        fill = 1 if (envelope >> 48) & 0xFF >= _FILL else 0  # And what follows it in Kind.
         stream = stream_of[instrument, fill] if instrument < len(stream_of) else -1
         if stream < 0:
             return int(instrument)

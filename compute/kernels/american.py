@@ -294,7 +294,7 @@ def _put(spot, time, volatility, rate, income, work):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _american(sign, spot, strike, time, volatility, rate, income, work):
+def solve(sign, spot, strike, time, volatility, rate, income, work):
     """(price, delta, gamma) in money, and the premium (price, delta) over the European option."""
     finite = math.isfinite(time + volatility) and math.isfinite(rate + income)
     if not (finite and sign * sign == 1.0):
@@ -321,7 +321,7 @@ def price(sign, spot, strike, time, volatility, rate, income, out):
     """The price alone, into `out` [n]; arguments are arrays [n]."""
     work = np.empty(SCRATCH)
     for i in range(sign.shape[0]):
-        out[i] = _american(
+        out[i] = solve(
             sign[i], spot[i], strike[i], time[i], volatility[i], rate[i], income[i], work
         )[0][0]
 
@@ -341,18 +341,18 @@ def _bumped(sign, spot, strike, time, volatility, rate, income, work):
     of 0.1 % of the volatility and of 1 bp leave 1e-6 of the slope.
     """
     step = VOLATILITY_STEP * volatility
-    up = _american(sign, spot, strike, time, volatility + step, rate, income, work)[1]
-    middle = _american(sign, spot, strike, time, volatility, rate, income, work)[1]
-    down = _american(sign, spot, strike, time, volatility - step, rate, income, work)[1]
+    up = solve(sign, spot, strike, time, volatility + step, rate, income, work)[1]
+    middle = solve(sign, spot, strike, time, volatility, rate, income, work)[1]
+    down = solve(sign, spot, strike, time, volatility - step, rate, income, work)[1]
     vega, vanna = (up[0] - down[0]) / (2.0 * step), (up[1] - down[1]) / (2.0 * step)
     volga = (up[0] - 2.0 * middle[0] + down[0]) / (step * step)
     below, above = _beside(rate)
-    up = _american(sign, spot, strike, time, volatility, above, income, work)[1]
-    down = _american(sign, spot, strike, time, volatility, below, income, work)[1]
+    up = solve(sign, spot, strike, time, volatility, above, income, work)[1]
+    down = solve(sign, spot, strike, time, volatility, below, income, work)[1]
     rho, delta_rho = (up[0] - down[0]) / (above - below), (up[1] - down[1]) / (above - below)
     below, above = _beside(income)
-    up = _american(sign, spot, strike, time, volatility, rate, above, work)[1]
-    down = _american(sign, spot, strike, time, volatility, rate, below, work)[1]
+    up = solve(sign, spot, strike, time, volatility, rate, above, work)[1]
+    down = solve(sign, spot, strike, time, volatility, rate, below, work)[1]
     cost, delta_cost = (up[0] - down[0]) / (above - below), (up[1] - down[1]) / (above - below)
     # A value knows time only in volatility^2 time, rate time and income time.
     theta = -(0.5 * volatility * vega + rate * rho + income * cost) / time
@@ -378,7 +378,7 @@ def greeks(sign, spot, strike, time, volatility, rate, income, out):
     for i in range(sign.shape[0]):
         s, at, k, t = sign[i], spot[i], strike[i], time[i]
         v, r, q = volatility[i], rate[i], income[i]
-        (worth, delta, gamma), (more, _) = _american(s, at, k, t, v, r, q, work)
+        (worth, delta, gamma), (more, _) = solve(s, at, k, t, v, r, q, work)
         if more == 0.0:
             continue
         out[PRICE, i], out[DELTA, i], out[GAMMA, i] = worth, delta, gamma
@@ -401,13 +401,13 @@ def _implied(sign, spot, strike, time, rate, income, target, guess, work):
     low, high = IMPLIED_MIN, IMPLIED_MAX
     at = min(max(guess, 2.0 * low), 0.5 * high)
     last, last_miss = low, 0.0
-    least = _american(sign, spot, strike, time, low, rate, income, work)[0][0]
-    most = _american(sign, spot, strike, time, high, rate, income, work)[0][0]
+    least = solve(sign, spot, strike, time, low, rate, income, work)[0][0]
+    most = solve(sign, spot, strike, time, high, rate, income, work)[0][0]
     if not least < target < most:
         return np.nan
     last_miss = least - target
     for turn in range(IMPLIED_ROUNDS):
-        miss = _american(sign, spot, strike, time, at, rate, income, work)[0][0] - target
+        miss = solve(sign, spot, strike, time, at, rate, income, work)[0][0] - target
         if miss < 0.0:
             low = at
         else:

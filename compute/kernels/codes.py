@@ -5,24 +5,32 @@ by enums stands here as numbers; a test holds both sides equal.
 """
 
 # Kind
-QUOTE, TRADE, BUST, STATUS, FILL = 1, 2, 3, 4, 5
+QUOTE, TRADE, BUST, STATUS, FILL, ORDER, CASH, ACTION = 1, 2, 3, 4, 5, 6, 7, 8
 
 # Flag
-FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_RESET, FLAG_INDICATIVE = 4, 8, 64, 128
+FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_AUCTION, FLAG_RESET, FLAG_INDICATIVE = 4, 8, 16, 64, 128
+
+FLAG_BASE_FEE = 8  # Of a FILL.
 
 # State
-HALTED, CROSSED, LOCKED, ONE_SIDED, GAP, CORRECTED, AUCTION, CLOSED = (
-    1,
-    2,
-    4,
-    8,
-    16,
-    32,
-    64,
-    128,
+HALTED, CROSSED, LOCKED, ONE_SIDED, GAP, CORRECTED, AUCTION, CLOSED, INDICATIVE, ESTIMATED = (
+    *(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
-SIDES = CROSSED | LOCKED | ONE_SIDED  # What a quote decides anew.
+SHOWN = 0xFF_FF  # What the column `state` shows of a row's bits; the rest is the engine's own:
+WIDE = 1 << 16  # The newest book makes a mid, but no tight one.
+ROUGH = 1 << 17  # The mark is an estimate: ESTIMATED shows for this and for WIDE.
+OTHER_MARK = 1 << 18  # The mark is not the mid.
+UNSAMPLED = 1 << 19  # No chain of mid samples: the next valid mid starts one.
+MIDLESS = 1 << 20  # No valid mid in this session yet.
+UNTRADED = 1 << 21  # No last.
+AUCTIONED = 1 << 22  # An auction's trade is in the session's sums.
+BLANK = OTHER_MARK | UNSAMPLED | MIDLESS | UNTRADED  # A row before its first event.
+BOOK = CROSSED | LOCKED | ONE_SIDED | INDICATIVE | WIDE  # What a quote decides anew.
+NO_MID = CROSSED | ONE_SIDED | WIDE  # While one of these holds, the book makes no tight mid.
 FROZEN = HALTED | AUCTION | CLOSED  # While one of these holds, mid and mark stand still.
+
+# MarkSource
+OF_AUCTION, OF_MID, OF_LAST, OF_MODEL, OF_CLOSE = 1, 2, 3, 4, 5
 
 NO_PRICE = -(2**63)
 # Dividing by 1e9 gives the float64 nearest to the decimal price; multiplying by 1e-9 does not.
@@ -36,4 +44,8 @@ SIZE_MAX = 1e15
 # Counters of the engine, by index. Every event is in `events`; one that moved nothing because it
 # cannot be is in `unknown` (no such instrument) or `refused`, and there once more by its reason.
 EVENTS, UNKNOWN, REFUSED, BUSTS_UNMATCHED, POSITIONS_FULL, POSITIONS = 0, 1, 2, 3, 4, 5
-COUNTERS = ("events", "unknown", "refused", "busts_unmatched", "positions_full", "positions")
+FILLS_UNMATCHED, LOTS_MERGED, LATE_TRADES = 6, 7, 8
+COUNTERS = (
+    *("events", "unknown", "refused", "busts_unmatched", "positions_full", "positions"),
+    *("fills_unmatched", "lots_merged", "late_trades"),
+)

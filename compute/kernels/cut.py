@@ -1,4 +1,4 @@
-"""Kernel: which cells of a table differ, bit for bit, from what was told last."""
+"""Kernel: which cells of a table differ, bit for bit, from what was told last; and back."""
 
 import numpy as np
 from numba import njit
@@ -30,3 +30,19 @@ def changed(now, told, candidates, rows, masks, values):
             masks[n] = mask
             n += 1
     return n, cells
+
+
+@njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+def scatter(rows, masks, values, table):
+    """Write the `values` that `changed` collected into float64 [more than max(rows), columns]."""
+    cell = 0
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        mask = masks[k]
+        column = 0
+        while mask != 0:
+            if mask & np.uint32(1):
+                table[row, column] = values[cell]
+                cell += 1
+            mask >>= np.uint32(1)
+            column += 1

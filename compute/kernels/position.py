@@ -1,15 +1,20 @@
-"""Rule: positions by (book, instrument) at average cost, and what they add up to.
+"""Rule: what happens to the fund's own positions: fills, orders, cash, splits, a new day.
 
-Fill (dq, p, fee) on a position q at average a: away from zero, a moves to the weighted mean;
-towards zero, realised += (p - a) closed, a stays; through zero, all is closed at a and the rest
-opens at p. Flat keeps its realised figure. Realised and fees are kept in the instrument's currency
-per unit of multiplier and become USD where they are shown (today's rate), so at every event
+A position is a (book, instrument); its cost is kept by average and by FIFO at once (lots.py). With
+v(p) = p, or -1/p where the contract is inverse (P&L in coins), and m the multiplier, at every
+event and for either method
 
-    realised + unrealised - fees = (-sum dq p + q mark) multiplier usd - fees usd.
+    realised + unrealised - fees + income = (-sum dq v + q v(mark)) m - fees + income.
 
-An instrument's slots form a chain (`first_slot`, `next`), books are few: a fill walks the chain,
-finds its book and adds the chain up anew, so aggregates never drift. Average cost as in
-nautilus_trader and Lean; the identity is free of the cost method.
+A commission in units of the instrument leaves the position: a fill of dq with fee f is one of
+dq - f, and f v m is the fee. Cash on a position is income (a FEE: fees); it moves no quantity. A
+split multiplies quantities and divides prices, of the row too, so that no money moves until the
+next quote; the previous close is the reference's to restate. A new day starts from the mark it
+ends with, until the reference brings an official close. Flat keeps its realised figures. What is
+void of an earlier day counts on the day it is known.
+
+An instrument's slots form a chain (`first_slot`, `next`), books are few: an event walks the
+chain, finds its book and adds the chain up anew, so aggregates never drift.
 """
 
 import math
@@ -18,52 +23,214 @@ import numpy as np
 from numba import njit
 
 from compute.kernels.codes import (
+    FILLS_UNMATCHED,
+    FLAG_BASE_FEE,
+    FLAG_CORRECTED,
     NO_PRICE,
+    OF_CLOSE,
     POSITIONS,
     POSITIONS_FULL,
     PRICE_UNITS,
     SIZE_MAX,
+    UNSAMPLED,
 )
+from compute.kernels.currency import paid_rate, value_of
+from compute.kernels.lots import NOW, find, split, take, void
+from compute.kernels.quote import change
+from compute.kernels.slippage import executed, place
 
-# A rest this small beside the fill is rounding of decimal sizes (0.1 + 0.2 - 0.3), not a position.
-FLAT_SHARE = 1e-12
+DIVIDEND, COUPON, FUNDING, FEE, BORROW, ACCRUED = 0, 1, 2, 3, 4, 5  # Cash
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def fill(row, slots, counts, event, books_max):
-    """Apply a FILL; False where it is not a fill or the table of positions is full."""
+def fill(row, ledger, counts, event):
+    """Apply a FILL, or void one; False where it cannot be or there is no room for it."""
     size, fee = event.size, event.fee
-    known = row.asset_class >= 0 and event.book < books_max
-    priced = event.price != NO_PRICE or size == 0.0
-    if not (known and priced and abs(size) <= SIZE_MAX and math.isfinite(fee)):
+    inverse = ledger.terms[event.instrument].inverse
+    value = np.nan
+    if event.price != NO_PRICE:
+        value = value_of(event.price / PRICE_UNITS, inverse)
+    if not (_may(row, ledger, event) and abs(fee) <= SIZE_MAX):
         return False
-    index = _find(row, slots, counts, event.instrument, event.book)
-    if index < 0:
-        counts[POSITIONS_FULL] += 1
+    if math.isnan(value) and (size != 0.0 or event.flags & FLAG_BASE_FEE != 0):
         return False
-    slot = slots[index]
-    slot.fees += fee
-    slot.fills += 1
+    if event.flags & FLAG_BASE_FEE != 0:
+        size -= fee
+        fee *= value * ledger.terms[event.instrument].multiplier
+    if event.flags & FLAG_CORRECTED != 0:
+        done = _void(row, ledger, counts, event, size, value, fee)
+    else:
+        index = _take(row, ledger, counts, event)
+        done = index >= 0 and _fill(row, ledger, counts, index, event, size, value, fee, 1)
+    if done:
+        aggregate(row, ledger, event.instrument)
+    return done
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _may(row, ledger, event):
+    known = row.asset_class >= 0 and event.book < ledger.books.shape[0]
+    return known and abs(event.size) <= SIZE_MAX
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _fill(row, ledger, counts, index, event, size, value, fee, fills):
+    slot = ledger.slots[index]
+    rate = paid_rate(row, ledger, event.instrument, event.book)
     if size != 0.0:
-        _trade(slot, size, event.price / PRICE_UNITS)
-    aggregate(row, slots)
+        if not take(ledger, counts, index, size, value, fee, rate, event.reference):
+            return False
+        executed(row, ledger, index, event, size, value, fee, fills)
+    slot.fills += fills
+    _flow(slot, size, value, fee, rate)
     return True
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _find(row, slots, counts, instrument, book):
-    """Index of the position's slot, taken now if it has none; -1 where the table is full."""
+def _flow(slot, size, value, fee, rate):
+    """What was paid, and at which rate."""
+    slot.fees += fee
+    slot.day_paid -= fee
+    slot.paid_base -= fee * rate
+    if size != 0.0:
+        slot.flow_base -= size * value * rate
+        slot.day_size += size
+        slot.day_value += size * value
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _void(row, ledger, counts, event, size, value, fee):
+    """Take a fill back; False where it is none of this position's."""
+    _, index = _find(row, ledger.slots, event.book)
+    number, before, known = -1, -1, False
+    if index >= 0 and size == 0.0:
+        known = ledger.slots[index].fills > 0
+    elif index >= 0:
+        number, before = find(ledger, index, event.reference, size, value)
+        known = number >= 0 or ledger.slots[index].forgotten > 0
+    if not known:
+        counts[FILLS_UNMATCHED] += 1
+        return False
+    slot = ledger.slots[index]
+    if number < 0:
+        if size != 0.0:
+            slot.forgotten -= 1
+        return _fill(row, ledger, counts, index, event, -size, value, -fee, -1)
+    fee, rate = ledger.lots[number].fee, ledger.lots[number].rate
+    void(ledger, index, before, number)
+    executed(row, ledger, index, event, -size, value, -fee, -1)
+    slot.fills -= 1
+    _flow(slot, -size, value, -fee, rate)
+    return True
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def order(row, ledger, counts, event):
+    """Apply an ORDER; False where it cannot be or the table of positions is full."""
+    if not _may(row, ledger, event) or event.size == 0.0:
+        return False
+    index = _take(row, ledger, counts, event)
+    if index < 0:
+        return False
+    place(row, ledger, index, event)
+    return True
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def cash(row, ledger, counts, event):
+    """Apply a CASH; False where `reference` names no kind or the amount cannot be."""
+    kind, amount = event.reference, event.size
+    if not _may(row, ledger, event) or kind < DIVIDEND or kind > ACCRUED:
+        return False
+    index = _take(row, ledger, counts, event)
+    if index < 0:
+        return False
+    slot = ledger.slots[index]
+    if kind == FEE:
+        slot.fees -= amount
+    elif kind == DIVIDEND:
+        slot.dividends += amount
+    elif kind == FUNDING:
+        slot.funding += amount
+    elif kind == BORROW:
+        slot.borrow += amount
+    else:
+        slot.coupons += amount
+    slot.day_paid += amount
+    slot.paid_base += amount * paid_rate(row, ledger, event.instrument, event.book)
+    aggregate(row, ledger, event.instrument)
+    return True
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def action(row, ledger, event):
+    """Apply an ACTION: a split; False where its ratio cannot be or the contract is inverse."""
+    if event.price <= 0 or event.reference <= 0 or row.asset_class < 0:
+        return False
+    if ledger.terms[event.instrument].inverse != 0:
+        return False
+    new, old = float(event.price), float(event.reference)
+    index = row.first_slot
+    while index >= 0:
+        slot = ledger.slots[index]
+        split(ledger, index, new, old)
+        slot.sod = slot.sod * new / old
+        slot.close = slot.close * old / new
+        slot.day_size = slot.day_size * new / old
+        index = slot.next
+    factor = old / new
+    row.bid, row.ask, row.mid = row.bid * factor, row.ask * factor, row.mid * factor
+    if row.mark_source != OF_CLOSE:
+        row.mark = row.mark * factor
+    row.last = row.last * factor
+    row.change = change(row.mid if math.isnan(row.last) else row.last, row.close_prev)
+    row.mid_before = row.mid_before * factor
+    row.bits |= UNSAMPLED  # The jump is no return of the market.
+    row.grid_sample = np.nan
+    aggregate(row, ledger, event.instrument)
+    return True
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def reset_day(row, ledger):
+    """A new day of the instrument begins: what is held is held overnight, at the mark."""
+    index = row.first_slot
+    while index >= 0:
+        slot = ledger.slots[index]
+        slot.sod = ledger.costs[index, NOW].quantity
+        slot.close = row.mark
+        slot.day_size, slot.day_value, slot.day_paid = 0.0, 0.0, 0.0
+        slot.sod_flow, slot.sod_paid = slot.flow_base, slot.paid_base
+        slot.sod_rate = paid_rate(row, ledger, slot.instrument, slot.book)
+        index = slot.next
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _find(row, slots, book):
+    """(the last slot looked at, the position's slot), each -1 where there is none."""
     before, index = -1, row.first_slot
     while index >= 0:
         if slots[index].book == book:
-            return index
+            break
         before, index = index, slots[index].next
+    return before, index
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _take(row, ledger, counts, event):
+    """The position's slot, taken now if it has none; -1 where the table is full."""
+    slots = ledger.slots
+    before, index = _find(row, slots, event.book)
+    if index >= 0:
+        return index
     index = counts[POSITIONS]
     if index >= slots.shape[0]:
+        counts[POSITIONS_FULL] += 1
         return -1
     counts[POSITIONS] += 1
     slot = slots[index]
-    slot.book, slot.instrument, slot.next = book, instrument, -1
+    slot.book, slot.instrument, slot.next = event.book, event.instrument, -1
+    slot.close, slot.close_told = row.close_prev, row.close_prev
     if before < 0:
         row.first_slot = index
     else:
@@ -72,92 +239,32 @@ def _find(row, slots, counts, instrument, book):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _trade(slot, size, price):
-    held = slot.quantity
-    total = held + size
-    if abs(total) <= FLAT_SHARE * max(abs(held), abs(size)):
-        total = 0.0
-    if held == 0.0:
-        slot.average = price
-    elif (held > 0.0) == (size > 0.0):
-        slot.average += (price - slot.average) * (size / total)
-    else:
-        reverses = total != 0.0 and (total > 0.0) != (held > 0.0)
-        closed = held if total == 0.0 or reverses else -size
-        slot.realised += (price - slot.average) * closed
-        if reverses:
-            slot.average = price
-        elif total == 0.0:
-            slot.average = np.nan
-    slot.quantity = total
+def aggregate(row, ledger, instrument):
+    """Position, P&L and exposure of the instrument from its chain of slots.
 
-
-@njit(nogil=True, boundscheck=False, error_model="numpy")
-def aggregate(row, slots):
-    """Position, P&L and exposure of the instrument from its chain of slots."""
+    P&L is linear in the mark: for v(p) = p by what is held, for an inverse contract, whose coin
+    is worth the mark, by the coins that are won, owed and paid.
+    """
     quantity, base, fees = 0.0, 0.0, 0.0
     index = row.first_slot
     while index >= 0:
-        slot = slots[index]
-        quantity += slot.quantity
-        base += slot.realised
-        if slot.quantity != 0.0:
-            base -= slot.quantity * slot.average
-        fees += slot.fees
+        slot, cost = ledger.slots[index], ledger.costs[index, NOW]
+        quantity += cost.quantity
+        base += cost.realised
+        if cost.quantity != 0.0:
+            base -= cost.quantity * cost.average
+        fees += slot.fees - (slot.dividends + slot.coupons + slot.funding + slot.borrow)
         index = slot.next
     row.position = quantity
     row.base = base
     row.fees = fees
-    row.position_usd = quantity * row.unit_usd
-    row.pnl_at_zero = base * row.unit_usd - fees * row.usd_rate + 0.0
+    flow = base * row.unit_usd - fees * row.usd_rate + 0.0
+    if ledger.terms[instrument].inverse != 0:
+        row.position_usd, row.pnl_at_zero = flow, 0.0 - quantity * row.unit_usd
+    else:
+        row.position_usd, row.pnl_at_zero = quantity * row.unit_usd, flow
     row.exposure = 0.0
     row.pnl = row.pnl_at_zero
-    if quantity != 0.0:
+    if row.position_usd != 0.0:
         row.exposure = row.position_usd * row.mark + 0.0
         row.pnl = row.pnl_at_zero + row.exposure
-
-
-@njit(nogil=True, boundscheck=False, error_model="numpy")
-def _sum(line, value, pnl, quantity):
-    if not value <= 0.0:  # NaN goes into both sides.
-        line[0] += value
-    if not value >= 0.0:
-        line[1] += value
-    line[2] = line[0] + line[1]
-    line[3] = line[0] - line[1]
-    line[4] += pnl
-    if quantity != 0.0:
-        line[5] += 1.0
-
-
-def build(stamp: int):
-    """The compiled `total`, kept on disk under `stamp` as the step is (see step.py)."""
-
-    @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-    def total(state, slots, used, positions, books, classes):
-        """Rows of POSITIONS at today's marks, and their sums by book and by asset class.
-
-        A held position without a mark has a blank value, and so has every sum that contains it.
-        """
-        books[:, :] = np.nan
-        classes[:, :] = 0.0
-        for index in range(used if stamp >= 0 else 0):
-            slot = slots[index]
-            row = state[slot.instrument]
-            quantity, unrealised, value = slot.quantity, 0.0, 0.0
-            if quantity != 0.0:
-                unrealised = quantity * (row.mark - slot.average) * row.unit_usd + 0.0
-                value = quantity * row.mark * row.unit_usd + 0.0
-            realised = slot.realised * row.unit_usd + 0.0
-            fees = slot.fees * row.usd_rate + 0.0
-            line = positions[index]
-            line[0], line[1] = slot.book, slot.instrument
-            line[2], line[3] = quantity, slot.average
-            line[4], line[5], line[6] = realised, unrealised, fees
-            line[7], line[8] = realised + unrealised - fees, value
-            if math.isnan(books[slot.book, 5]):
-                books[slot.book, :] = 0.0
-            _sum(books[slot.book], value, line[7], quantity)
-            _sum(classes[row.asset_class], value, line[7], quantity)
-
-    return total

@@ -227,7 +227,7 @@ def _residuals(free, scale, k, w, error, grid, floor, stiffness, out):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _solve(matrix, right):
+def solve(matrix, right):
     """Solve matrix x = right in place (x in `right`); symmetric and positive, by elimination."""
     size = right.shape[0]
     for i in range(size):
@@ -284,7 +284,7 @@ def _descend(free, scale, k, w, error, grid, floor, stiffness):
                 matrix[p, c] = normal[p, c]
             matrix[p, p] = normal[p, p] * (1.0 + damping) + 1e-12
             step[p] = -gradient[p]
-        if not _solve(matrix, step):
+        if not solve(matrix, step):
             damping *= 10.0
             continue
         for p in range(PARAMETERS):
@@ -327,7 +327,7 @@ def _project(m, log_s, scale, k, w, error, trial):
         matrix[p, p] *= 1.0 + 1e-12
         for c in range(p):
             matrix[c, p] = matrix[p, c]
-    if not _solve(matrix, right):
+    if not solve(matrix, right):
         return np.inf
     left, rise = max(right[2] - right[1], WING_MIN), max(right[2] + right[1], WING_MIN)
     left, rise = min(left, WING_MAX), min(rise, WING_MAX)

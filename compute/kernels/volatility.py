@@ -1,25 +1,40 @@
-"""Rule: realised volatility of the mid, as an exponentially weighted mean.
+"""Rule: volatility of the mid, realised on a fixed grid and as an exponentially weighted mean.
 
-Grid: whole seconds of event time. The sample at a second is the last valid mid before it
-(previous tick), so an instrument makes at most one return a second, and a quiet second is a
-return of 0. With r_k = ln(mid_k / mid_{k-1}) and d = 2 ** (-1 / 60) (half-life 60 s),
+Both sample the last valid mid before an instant of a grid of event time (previous tick), take log
+returns, subtract no mean, and are percent a year. A quiet step is a return of 0, a mid of 0 or
+below makes none. A new session or a pause (halt, auction, close) starts a new chain of samples, so
+no overnight jump counts as a return (it has the column `gap_overnight`); what was returned stays.
 
-    volatility = 100 sqrt( A sum_k d^(n-k) r_k^2 / sum_k d^(n-k) )     percent a year,
+realised: the grid is whole multiples of the class's interval. Over the last RETURNS returns r,
 
-A the seconds in a trading year of the class. No mean is subtracted. A mid of 0 or below makes no
-return. A new session or a pause (halt, auction, close) starts a new chain of samples and keeps
-the sums, so no overnight jump counts as one second. Blank until there is one return.
+    realised = 100 sqrt( A sum r^2 / n )      A the intervals in a trading year of the class.
+
+The sum is made anew at every step of the grid, always in the same order, so it cannot drift. The
+same count of returns in every class means the same standard error: 9 % for all 60, and blank
+while it would be above 20 % (fewer than RETURNS_MIN). A chain's first sample is at the first
+instant of the grid after its first mid.
+
+EWMA (column `volatility`): the grid is whole seconds, d = 2 ** (-1 / 60) (half-life 60 s),
+
+    volatility = 100 sqrt( A sum_k d^(n-k) r_k^2 / sum_k d^(n-k) ),
+
+A the seconds in a trading year. A chain's first sample is its first mid. Blank without a return.
 
 Sources: RiskMetrics Technical Document (4th ed., 1996), 5.2, for the weights; mid-quotes, not
-trades, after Bandi and Russell, Review of Economic Studies 75 (2008).
+trades, after Bandi and Russell, Review of Economic Studies 75 (2008); realised variance on a
+previous-tick grid after Andersen, Bollerslev, Diebold and Labys, Econometrica 71 (2003).
 """
 
 import math
 
 from numba import njit
 
+from compute.kernels.codes import UNSAMPLED
+
 HALF_LIFE_S = 60.0
 DECAY = 0.9885140203528962  # 2 ** (-1 / HALF_LIFE_S), written out: no library, no last bit.
+RETURNS = 60
+RETURNS_MIN = 12  # 1 / sqrt(2 n) is the standard error of a root mean square.
 STEPS_MAX = 65_536  # d ** 65,536 = 2 ** -1092 is 0 in float64; more steps change nothing.
 
 
@@ -63,9 +78,9 @@ def power(base, exponent):
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def sample(row, steps):
     """`steps` >= 1 grid seconds have passed with the mid that the row shows now."""
-    before, mid = row.sample, row.mid
-    if math.isnan(before):
+    if row.bits & UNSAMPLED != 0:
         return  # No chain of samples yet; the next valid mid starts it.
+    before, mid = row.sample, row.mid
     row.sample = mid
     if mid <= 0.0:
         return
@@ -81,3 +96,29 @@ def sample(row, steps):
     if weight > 0.0:
         row.return_squares, row.return_weight = squares, weight
         row.volatility = row.annual * math.sqrt(squares / weight)
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def grid(row, squares, instrument, ts_event):
+    """The first event at or after the grid's next instant; `squares` [rows, RETURNS] are r^2."""
+    steps = (ts_event - row.grid_ns) // row.interval_ns + 1
+    row.grid_ns += steps * row.interval_ns
+    before, mid = row.grid_sample, row.mid
+    if row.bits & UNSAMPLED != 0:
+        return
+    row.grid_sample = mid
+    if mid <= 0.0:
+        return
+    if before > 0.0:
+        step_return = 0.0 if mid == before else log_ratio(mid, before)
+        squares[instrument, row.returned % RETURNS] = step_return * step_return
+        row.returned += 1
+    for _ in range(min(steps - 1, RETURNS)):  # The first step made the return, these are quiet.
+        squares[instrument, row.returned % RETURNS] = 0.0
+        row.returned += 1
+    count = min(row.returned, RETURNS)
+    if count >= RETURNS_MIN:
+        total = 0.0
+        for place in range(count):
+            total += squares[instrument, place]
+        row.realised = row.grid_annual * math.sqrt(total / count)

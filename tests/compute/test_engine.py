@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kernels import PlainEngine, instruments, same_bits, storm
-from compute.engine import BUCKET, PRINT, SLOT, STATE, Engine
+from compute.engine import FIRST_COLUMN, PRINT, STATE, SUM, Engine
 from compute.enriched import ENRICHED
-from compute.kernels import codes
-from compute.table import BOOKS_MAX, INSTRUMENTS, POSITIONS_MAX, State
+from compute.kernels import codes, step, vwap
+from compute.table import BOOKS_MAX, INSTRUMENTS, POSITIONS_MAX, MarkSource, State
 from ingest.event import EVENT, NO_PRICE, PRICE_UNIT, Flag, Kind, Status
 from ingest.instrument import Instrument, Reference
 
@@ -47,6 +47,7 @@ def test_the_storm_is_one():
     counters = engine.counters
     assert counters.pop("events") == len(STORM)
     assert counters.pop("positions_full") == 0
+    assert counters.pop("lots_merged") == 0  # See kernels/test_lots.py.
     assert min(counters.values()) > 0
     assert counters["busts_unmatched"] < (STORM["kind"] == Kind.BUST).sum() / 2
     for name in ENRICHED.names:
@@ -120,12 +121,23 @@ def test_the_table_is_a_view_of_the_state_in_the_order_of_its_columns():
     table = engine.tables["instruments"]
     assert np.shares_memory(table, engine._state)
     assert STATE.names is not None
-    assert STATE.names[: INSTRUMENTS.width] == INSTRUMENTS.names
+    assert STATE.names[FIRST_COLUMN:][: INSTRUMENTS.width] == INSTRUMENTS.names
+    assert STATE.names[FIRST_COLUMN:][: len(ENRICHED.names or ())] == ENRICHED.names
     run(engine, STORM)
     for index, name in enumerate(INSTRUMENTS.names):
         np.testing.assert_array_equal(table[:, index], engine._state[name])
-    assert (STATE.itemsize, BUCKET.itemsize, PRINT.itemsize, SLOT.itemsize) == (448, 40, 32, 64)
-    assert engine._state.ctypes.data % 64 == 0
+    assert (STATE.itemsize, SUM.itemsize * vwap.SUMS) == (step.STATE_BYTES, step.SUMS_BYTES)
+    assert PRINT.itemsize == step.PRINT_BYTES
+    for name in ("_state", "_sums", "_ring", "_recent"):
+        assert getattr(engine, name).ctypes.data % 64 == 0
+
+
+def test_what_a_quote_touches_lies_in_three_cache_lines():
+    quoted = "bid ask bid_size ask_size mid mark exposure pnl ts_event ts_mark state"
+    clock = "turn_ns newest_ns bits position_usd pnl_at_zero wide_share wide_floor close_prev"
+    assert STATE.fields is not None
+    for name in (*quoted.split(), *clock.split(), *(ENRICHED.names or ())):
+        assert STATE.fields[name][1] < 3 * 64
 
 
 def test_no_cell_shows_minus_nought_or_infinity():
@@ -154,7 +166,9 @@ def test_a_gap_marks_its_instruments_and_tells_them():
     engine.oldest_ns[:] = 0
     engine.mark_gap(np.array([0, 2, 2, 900], np.uint32), 7)
     assert engine._state["gaps"].tolist() == [7, 0, 7, 0]
-    assert engine._state["state"].tolist() == [State.GAP, 0, State.GAP, 0]
+    estimated = np.array([0, State.ESTIMATED, State.ESTIMATED, 0])  # By the previous close.
+    shown = engine._state["state"].astype(int)
+    assert (shown - estimated).tolist() == [State.GAP, 0, State.GAP, 0]
     assert engine.oldest_ns.tolist() == [10**18, 0, 10**18, 0]
     engine.step(event(Kind.QUOTE, bid=2, ask=1, instrument=0), None)
     assert engine._state["state"][0] == State.GAP | State.CROSSED
@@ -171,8 +185,7 @@ def test_growing_keeps_what_happened_and_starts_the_new_rows_blank():
     table = engine.tables["instruments"]
     assert table.shape == (5, INSTRUMENTS.width)
     assert table[:2].tobytes() == before.tobytes()
-    assert len(engine.oldest_ns) == 5
-    assert engine.oldest_ns.tolist() == [0] * 5
+    assert engine.oldest_ns.tolist() == [0] * 4 + [10**18]  # Its previous close is a mark.
     assert np.isnan(table[4, INSTRUMENTS.index("last")])
     engine.step(event(Kind.QUOTE, bid=10**9, ask=10**9, instrument=4), None)
     assert table[4, INSTRUMENTS.index("mid")] == 1.0
@@ -189,7 +202,7 @@ def test_changed_reference_data_change_what_hangs_on_them():
     assert [state[name] for name in ("mark", "exposure", "pnl")] == [12.0, 120.0, 29.5]
     assert engine.oldest_ns.tolist() == [10**18, 0]
     engine.total()
-    assert engine.tables["positions"][0, 7:].tolist() == [29.5, 120.0]
+    assert engine.tables["positions"][0, 7:9].tolist() == [29.5, 120.0]
 
 
 def test_a_fill_of_an_instrument_nobody_described_is_refused():
@@ -244,14 +257,18 @@ def test_an_empty_batch_and_an_empty_reference_are_fine():
 
 def test_kernels_know_the_same_numbers_as_the_shapes():
     kinds = (codes.QUOTE, codes.TRADE, codes.BUST, codes.STATUS, codes.FILL)
-    assert kinds == tuple(Kind)
+    assert (*kinds, codes.ORDER, codes.CASH, codes.ACTION) == tuple(Kind)
     flags = (codes.FLAG_CORRECTED, codes.FLAG_INELIGIBLE, codes.FLAG_RESET, codes.FLAG_INDICATIVE)
     assert flags == (Flag.CORRECTED, Flag.INELIGIBLE, Flag.RESET, Flag.INDICATIVE)
+    assert codes.FLAG_AUCTION == Flag.AUCTION
     for state in State:
         assert getattr(codes, state.name) == state
     assert tuple(Status) == (0, 1, 2, 3)
     assert (codes.NO_PRICE, 1 / codes.PRICE_UNITS) == (NO_PRICE, PRICE_UNIT)
-    assert len(codes.COUNTERS) == codes.POSITIONS + 1
+    assert len(codes.COUNTERS) == codes.LATE_TRADES + 1
+    sources = (codes.OF_AUCTION, codes.OF_MID, codes.OF_LAST, codes.OF_MODEL, codes.OF_CLOSE)
+    assert sources == tuple(MarkSource)
+    assert max(State) < codes.SHOWN < codes.WIDE
     assert POSITIONS_MAX >= BOOKS_MAX
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from compute.engine import Engine
 from compute.enriched import ENRICHED
-from compute.table import INSTRUMENTS, POSITIONS, State
-from ingest.event import EVENT, NO_PRICE, PRICE_SCALE, Kind
+from compute.table import EXECUTION, INSTRUMENTS, POSITIONS, State, Table
+from ingest.event import EVENT, NO_PRICE, PRICE_SCALE, Flag, Kind
 from ingest.instrument import Instrument, Reference
 
 START_S = 1_700_000_000
@@ -17,15 +17,21 @@ def exact(price: float | None) -> int:
 
 
 class Market:
-    """`at` is event time in seconds from the start; it stays where the last event put it."""
+    """`at` is event time in seconds from the start; it stays where the last event put it.
 
-    def __init__(self, *, count: int = 3, **fields) -> None:
+    `rows`: fields of single instruments by id; `books`: those of the fund.
+    """
+
+    def __init__(self, *, count: int = 3, rows=None, books=(), **fields) -> None:
         row = {"multiplier": 1.0, "usd_rate": 1.0, "asset_class": 0, "currency": "USD"} | fields
         self.reference = Reference(
-            Instrument(id=k, symbol=f"S{k}", venue="X", tick=0.01, decimals=2, **row)
+            Instrument(
+                **({"id": k, "symbol": f"S{k}", "venue": "X", "tick": 0.01, "decimals": 2} | row)
+                | (rows or {}).get(k, {})
+            )
             for k in range(count)
         )
-        self.engine = Engine(self.reference)
+        self.engine = Engine(self.reference, books)
         self.at = 0.0
         self.row = np.zeros(1, ENRICHED)
 
@@ -59,9 +65,24 @@ class Market:
     def status(self, code, *, at=None, instrument=0):
         return self.send(Kind.STATUS, at, instrument, 0, reference=int(code))
 
-    def fill(self, size, price, *, fee=0.0, book=0, at=None, instrument=0):
+    def fill(self, size, price, *, fee=0.0, book=0, at=None, instrument=0, order=0, flags=0):
         fields = {"price": exact(price), "size": size, "fee": fee, "book": book}
-        return self.send(Kind.FILL, at, instrument, 0, **fields)
+        return self.send(Kind.FILL, at, instrument, flags, reference=order, **fields)
+
+    def void(self, size, price, **fields):
+        """The fill of the same words never was."""
+        return self.fill(size, price, flags=fields.pop("flags", 0) | Flag.CORRECTED, **fields)
+
+    def order(self, size, ident, *, decision=None, book=0, at=None, instrument=0):
+        fields = {"price": exact(decision), "size": size, "book": book, "reference": ident}
+        return self.send(Kind.ORDER, at, instrument, 0, **fields)
+
+    def cash(self, kind, amount, *, book=0, at=None, instrument=0):
+        fields = {"size": amount, "book": book, "reference": int(kind)}
+        return self.send(Kind.CASH, at, instrument, 0, **fields)
+
+    def split(self, new, old, *, at=None, instrument=0, flags=0):
+        return self.send(Kind.ACTION, at, instrument, flags, price=new, reference=old)
 
     def cell(self, name: str, instrument: int = 0) -> float:
         return float(self.engine.tables["instruments"][instrument, INSTRUMENTS.index(name)])
@@ -73,10 +94,16 @@ class Market:
         return State(int(self.cell("state", instrument)))
 
     def positions(self) -> list[dict[str, float]]:
+        return self.lines(POSITIONS)
+
+    def executions(self) -> list[dict[str, float]]:
+        return self.lines(EXECUTION)
+
+    def lines(self, shape: Table) -> list[dict[str, float]]:
         self.engine.total()
-        table = self.engine.tables["positions"]
+        table = self.engine.tables[shape.name]
         return [
-            dict(zip(POSITIONS.names, row.tolist(), strict=True))
+            dict(zip(shape.names, row.tolist(), strict=True))
             for row in table[~np.isnan(table[:, 0])]
         ]
 
