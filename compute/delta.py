@@ -2,8 +2,10 @@
 
 A delta frame carries sections, one a table: row numbers, a bit mask of changed columns a row, the
 new values in row order, and for each row the moment of the oldest event that the reader has not
-been told of. An image is the same tables whole, with the Kafka positions they include. Only the
-cutting side loads numba; a web process applies with numpy alone.
+been told of. An image is the same tables whole, with the Kafka positions they include. A worker
+tells the tables it has: `live` those of LIVE_TABLES, `risk` those of RISK_TABLES; the first of
+them, by instrument, is the one whose rows have moments. Only the cutting side loads numba; a web
+process applies with numpy alone.
 """
 
 import json
@@ -63,11 +65,15 @@ class Cutter:
         sequence: int,
         ts_cut: int,
     ) -> bytes:
-        """A delta frame. `oldest_ns` [instruments] names the rows to look at, and is reset."""
-        sections = []
-        for table in TABLES:
+        """A delta frame of the tables given.
+
+        `oldest_ns` names the rows of the first of them to look at, and is reset.
+        """
+        sections: list[bytes] = []
+        given = [table for table in TABLES if table.name in tables]
+        for table in given:
             now = tables[table.name]
-            if table.name == "instruments":
+            if table is given[0]:
                 candidates = np.flatnonzero(oldest_ns)
                 oldest = oldest_ns[candidates]
                 oldest_ns[candidates] = 0
@@ -107,37 +113,63 @@ class Cutter:
         )
 
 
+class Packed(NamedTuple):
+    """A section as it travels: what `kernels.cut.scatter` takes. Without copies."""
+
+    table: Table
+    capacity: int
+    touched: np.ndarray  # uint32 [n]
+    masks: np.ndarray  # uint32 [n]
+    oldest_ns: np.ndarray  # int64 [n]
+    values: np.ndarray  # float64, by row
+
+
 def decode(frame: bytes) -> Delta:
     """The cells in a delta frame; DeltaError where it is not whole."""
+    head, packed = unpack(frame)
+    return Delta(*head, [_section_of(section) for section in packed])
+
+
+def unpack(frame: bytes) -> tuple[tuple[int, int, int], list[Packed]]:
+    """((epoch, sequence, ts_cut), sections as they travel); DeltaError where it is not whole."""
     try:
         magic, count, epoch, sequence, ts_cut = _HEAD.unpack_from(frame)
         if magic != DELTA_MAGIC:
             raise DeltaError("not a delta frame")
         at, sections = HEAD_BYTES, []
         for _ in range(count):
-            section, at = _decode_section(frame, at)
+            section, at = _unpack_section(frame, at)
             sections.append(section)
     except (struct.error, KeyError, ValueError) as error:
         raise DeltaError(f"delta frame of {len(frame)} bytes is torn: {error}") from None
     if at != len(frame):
         raise DeltaError(f"delta frame has {len(frame) - at} bytes too many")
-    return Delta(epoch, sequence, ts_cut, sections)
+    return (epoch, sequence, ts_cut), sections
 
 
-def _decode_section(frame: bytes, at: int) -> tuple[Section, int]:
+def _unpack_section(frame: bytes, at: int) -> tuple[Packed, int]:
     table_id, width, capacity, n, cells = _SECTION.unpack_from(frame, at)
     at += _SECTION.size
     touched = np.frombuffer(frame, "<u4", n, at)
     masks = np.frombuffer(frame, "<u4", n, at + 4 * n)
     oldest = np.frombuffer(frame, "<i8", n, at + 8 * n)
     values = np.frombuffer(frame, "<f8", cells, at + 16 * n)
-    bits = np.unpackbits(masks.view(np.uint8).reshape(n, 4), axis=1, bitorder="little")
-    which, columns = np.nonzero(bits[:, :width])
-    section = Section(
-        *(BY_ID[table_id], capacity, touched, oldest),
-        *(touched[which].astype(np.int64), columns, values),
-    )
+    table = BY_ID[table_id]
+    inside = n == 0 or (touched.max() < capacity and int(masks.max()) >> width == 0)
+    if not inside or width != table.width or np.bitwise_count(masks).sum() != cells:
+        raise DeltaError("its cells are not those of its table")
+    section = Packed(table, capacity, touched, masks, oldest, values)
     return section, at + 16 * n + 8 * cells
+
+
+def _section_of(packed: Packed) -> Section:
+    n, touched = len(packed.touched), packed.touched
+    bits = np.unpackbits(packed.masks.view(np.uint8).reshape(n, 4), axis=1, bitorder="little")
+    which, columns = np.nonzero(bits)
+    return Section(
+        *(packed.table, packed.capacity, touched, packed.oldest_ns),
+        *(touched[which].astype(np.int64), columns, packed.values),
+    )
 
 
 def apply(section: Section, table: np.ndarray) -> None:
@@ -152,11 +184,12 @@ def pack_image(
     ts_cut: int,
     positions: Mapping[tuple[int, int], int],
 ) -> bytes:
-    """All tables whole, and the positions (topic, partition) -> offset that they include."""
+    """The given tables whole, and the positions (topic, partition) -> offset they include."""
     note = json.dumps([[*place, offset] for place, offset in sorted(positions.items())]).encode()
-    parts = [_HEAD.pack(IMAGE_MAGIC, len(TABLES), epoch, sequence, ts_cut)]
+    given = [table for table in TABLES if table.name in tables]
+    parts = [_HEAD.pack(IMAGE_MAGIC, len(given), epoch, sequence, ts_cut)]
     parts += [struct.pack("<I", len(note)), note]
-    for table in TABLES:
+    for table in given:
         now = tables[table.name]
         parts.append(_SECTION.pack(table.id, table.width, len(now), len(now), now.size))
         parts.append(np.ascontiguousarray(now[:, : table.width]).tobytes())

@@ -65,6 +65,7 @@ def test_a_table_that_grows_keeps_what_was_told():
     assert found.sections[0].rows.tolist() == [8]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_torn_bytes_are_refused(size):
     tables, cutter = empty_tables(), delta.Cutter()

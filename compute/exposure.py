@@ -1,0 +1,512 @@
+"""Rule: positions become exposure, value at risk, scenarios and limits; also those not yet made.
+
+Enters: live's tables (instruments, positions), the analytics, the reference, the fund and a
+history of factors. Leaves: the tables RISK, EXPOSURES, VALUE_AT_RISK, SCENARIOS and LIMITS, and
+alerts. It is the last part of the process `risk`: exposure and limits at every step (100 ms),
+value at risk and scenarios once a second, of the same positions.
+
+Conventions. Long, short, gross and net are delta-adjusted USD, netted by underlying within the
+group; percentages are of start-of-day NAV as the fund file gives it: a book's, strategy's or
+trader's own, else the fund's. `evaluate` depends on its arguments alone; `what_if` calls it twice,
+so the answer to "what if we did this" is what doing it would show.
+"""
+
+import functools
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compute import factor, group
+from compute.factor import Drivers, History
+from compute.group import Groups, Membership
+from compute.holding import Holdings, Market, Trade, holdings, with_trades
+from compute.kernels import black, normal, scenario
+from compute.kernels import exposure as sums
+from compute.kernels import value_at_risk as tail
+from compute.limits import Alert, Level, Limits, Watched, levels_after
+from compute.table import (
+    ANALYTICS,
+    BOOKS_MAX,
+    EXPOSURES,
+    INSTRUMENTS,
+    POSITIONS,
+    POSITIONS_MAX,
+    RISK,
+    SCENARIOS,
+    VALUE_AT_RISK,
+)
+from compute.term import terms
+from ingest.fund import Fund
+from ingest.instrument import Reference
+
+SLOW_NS = 1_000_000_000  # Between two values at risk.
+SPOT_PCT = (0.0, -20.0, -10.0, -5.0, 5.0, 10.0, 20.0)  # 0 first: cell 0 is where we are.
+VOL_POINTS = (0.0, -10.0, -5.0, 5.0, 10.0)
+RATES_BP = (0.0, -100.0, 100.0)
+GRID = np.array([(s, v, r) for r in RATES_BP for v in VOL_POINTS for s in SPOT_PCT])
+SPOTS, POINTS, RATES = (np.ascontiguousarray(column) for column in GRID.T)
+SPOTS = SPOTS / 100.0
+
+_NONE = np.zeros(0, np.int64)
+# Column of EXPOSURES that a limit's measure reads; shares are 0 to 1 in limits, % in tables.
+_COLUMNS = {
+    **{name: EXPOSURES.index(name) for name in ("gross", "net", "long", "short", "delta", "beta")},
+    **{name: EXPOSURES.index(name) for name in ("vega", "dv01", "cs01")},
+    **{name: EXPOSURES.index(name) for name in ("stale_share", "concentration")},
+    "day_loss": EXPOSURES.index("day_pnl"),
+}
+_SCALE = {"stale_share": 0.01, "concentration": 0.01}
+_LINES_AT = np.array(
+    [
+        *(INSTRUMENTS.index(name) for name in ("ts_mark", "state")),
+        *(ANALYTICS.index(name) for name in ("delta", "gamma", "vega", "theta", "rho")),
+        *(ANALYTICS.index(name) for name in ("underlying_price", "duration", "dv01", "cs01")),
+        *(ANALYTICS.index(name) for name in ("model", "years")),
+    ]
+)
+_GRID_AT = np.array(
+    [
+        *(ANALYTICS.index(name) for name in ("underlying_price", "forward", "years", "rate")),
+        *(ANALYTICS.index(name) for name in ("smile", "early", "model", "dv01")),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All numbers of one set of positions; the slow ones are None where not asked for."""
+
+    risk: np.ndarray  # [n, RISK.width]
+    exposures: np.ndarray  # [groups, EXPOSURES.width]
+    value_at_risk: np.ndarray | None
+    scenarios: np.ndarray | None
+    limits: np.ndarray  # [limits] values of their measures
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Answer of `what_if`: the figures before and after; rows and columns as in the tables."""
+
+    before: Figures
+    after: Figures
+    levels: list[tuple[int, str, Level, Level]]  # (limit, key, before, after) where it would move
+    unmarked: list[int]  # Instruments without a mark: their lines make the figures blank
+
+    def difference(self, name: str) -> np.ndarray:
+        """After less before of one table; columns that are names or moments come out as 0."""
+        before, after = getattr(self.before, name), getattr(self.after, name)
+        out: np.ndarray = after.copy()  # Rows that are new are all change.
+        out[: len(before)] -= before
+        return out
+
+
+@functools.cache
+def compiled() -> Callable[..., None]:
+    """The kernel `grid`, from the disk cache where none of its sources has changed since."""
+    paths = [Path(module.__file__ or "") for module in (scenario, black, normal, sums)]
+    grid: Callable[..., None] = scenario.build(
+        zlib.crc32(b"".join(path.read_bytes() for path in paths))
+    )
+    return grid
+
+
+class Exposure:
+    """Part of compute/risk.py. `tables`: by name, as told; `alerts`: since last taken."""
+
+    def __init__(self, fund: Fund, history: Callable[[Reference], History]) -> None:
+        """The tables stand, and nothing is known yet.
+
+        `history`: asked at every change of the reference, for example
+        `factor.demo`, or one that returns what `factor.load` read.
+        """
+        self.fund, self._history = fund, history
+        self.limits = Limits()
+        watched = [
+            (group.SCOPES.index(limit.scope), limit.key)
+            for limit in fund.limits
+            if limit.scope != "fund"
+        ]
+        self.groups = Groups(fund, watched)
+        self.key_rates: np.ndarray | None = None  # [ids, 6] of a unit; see kernels/exposure.py
+        self.reference = Reference()
+        self.tables: dict[str, np.ndarray] = {
+            "risk": RISK.empty(POSITIONS_MAX),
+            "exposures": EXPOSURES.empty(len(self.groups)),
+            "value_at_risk": VALUE_AT_RISK.empty(0),
+            "scenarios": SCENARIOS.empty(0),
+            "limits": self.limits.table,
+        }
+        self.health: dict[str, Any] = {}
+        self._alerts: list[Alert] = []
+        self._terms = terms(self.reference)
+        self._drivers: Drivers | None = None
+        self._members: tuple[np.ndarray, np.ndarray, Membership] | None = None
+        self._market: Market | None = None
+        self._held: Holdings | None = None
+        self._slow_due_ns = 0
+        self._var_99: dict[int, float] = {}  # By row of EXPOSURES.
+        self._nav = np.zeros(0)
+        self._watched_groups = 0
+        self._watched_rows = self._watched_columns = np.zeros(0, np.int64)  # In EXPOSURES.
+        self._scale = np.zeros(0)
+        self._grid = compiled()
+
+    def names(self) -> dict[str, Any]:
+        """What numbers in the tables mean, for the page (JSON): groups, books, limits."""
+        return {
+            **self.groups.names(),
+            "limits": {limit.id: limit.name for limit in self.fund.limits},
+            "nav": "start of day",
+            "netting": "underlying",
+        }
+
+    def take_alerts(self) -> list[Alert]:
+        """Alerts since the last call, in the order in which they were made."""
+        alerts, self._alerts = self._alerts, []
+        return alerts
+
+    def acknowledge(self, alert: str, person: str, ts_ns: int) -> Alert:
+        """See Limits.acknowledge; the message is also among the next `take_alerts`."""
+        message = self.limits.acknowledge(alert, person, ts_ns)
+        self._alerts.append(message)
+        return message
+
+    def take_key_rates(self, key_rates: np.ndarray) -> None:
+        """float64 [ids, 6]: what a unit gains for -1 bp at each key rate, kept by who hands it in.
+
+        NaN where not known: there dv01 goes to the two key rates next to the duration.
+        """
+        self.key_rates = key_rates
+
+    def grow(self, reference: Reference) -> None:
+        """Take new and changed instruments."""
+        self.reference = reference
+        self._terms = terms(reference)
+        self.groups.refresh(reference)
+        self._drivers = factor.drivers(reference, self._terms, self._history(reference))
+        self._members = None
+        self._slow_due_ns = 0
+
+    def step(self, tables: Any, changed: Any, now_ns: int) -> np.ndarray:
+        """Bring all tables up to date; no row of ANALYTICS is written."""
+        ids = tables["positions"][:, POSITIONS.index("instrument")]
+        newest = np.fmax.reduce(ids, initial=-1.0)
+        have = min(len(self._terms), len(tables["instruments"]), len(tables["analytics"]))
+        if self._drivers is None or newest >= have:
+            return _NONE  # The reference is behind live's tables, for a second at most.
+        held = holdings(tables["positions"], self._terms)
+        market = Market(
+            *(tables["instruments"], tables["analytics"], self._key_rates(have)),
+            *(self._terms, self._drivers, now_ns),
+        )
+        slow = now_ns >= self._slow_due_ns
+        self._membership(held, keep=True)
+        self._watch()
+        figures = self.evaluate(held, market, slow=slow)
+        self._held, self._market = held, market
+        self._write(figures)
+        if slow:
+            self._slow_due_ns = now_ns + SLOW_NS
+        made = functools.partial(self._made, held, figures)
+        self._alerts += self.limits.step(figures.limits, now_ns, made)
+        self._report(figures)
+        return _NONE
+
+    def evaluate(self, held: Holdings, market: Market, *, slow: bool = True) -> Figures:
+        """All figures of `held`; nothing is kept. `slow`: value at risk and scenarios too."""
+        size = len(held.book)
+        risk = RISK.empty(size)
+        ms = market.now_ns / 1e6
+        sums.lines(
+            *(held.quantity, held.instrument, held.value, held.unit),
+            *(market.instruments, market.analytics, _LINES_AT, market.terms, factor.TENOR_YEARS),
+            *(market.key_rates, ms, risk),
+        )
+        risk[held.stale & (held.quantity != 0.0), sums.STALE] = 1.0
+        members = self._membership(held)
+        count = len(self.groups)
+        net, party = np.empty(len(members.cell_group)), np.empty(len(members.party_group))
+        total, sides = np.empty((count, sums.SUMS)), np.empty((count, 3))
+        sums.groups(
+            *(risk, held.quantity, held.pnl, held.day_pnl, members.cells, members.signs),
+            *(members.cell_group, members.cell_party, members.party_group),
+            *(members.parents, net, party, total, sides),
+        )
+        exposures = self._exposures(total, sides)
+        if not slow:
+            values = self._measures(exposures, self._var_99)
+            return Figures(risk, exposures, None, None, values)
+        at_risk = self._value_at_risk(held, market, risk)
+        scenarios = self._scenarios(held, market, risk)
+        values = self._measures(exposures, self._losses(at_risk))
+        return Figures(risk, exposures, at_risk, scenarios, values)
+
+    def what_if(self, trades: Sequence[Trade]) -> Change:
+        """What would change if `trades` were done at once; nothing of ours does.
+
+        ValueError before the first step, and for an instrument or book that cannot be.
+        """
+        if self._held is None or self._market is None:
+            raise ValueError("no positions are known yet; ask again after the first step")
+        for trade in trades:
+            known = trade.instrument in self.reference.by_id and 0 <= trade.book < BOOKS_MAX
+            if not (known and np.isfinite(trade.quantity)):
+                raise ValueError(f"{trade} cannot be: unknown instrument or book, or no quantity")
+        after = with_trades(self._held, self._market, trades)
+        figures = [self.evaluate(held, self._market) for held in (self._held, after)]
+        watched = self.limits.watched
+        bounds = np.array([(one.limit.warning, one.limit.breach) for one in watched]).reshape(-1, 2)
+        now, then = (
+            np.where(
+                np.isnan(each.limits),
+                Level.UNKNOWN,
+                levels_after(np.zeros(len(watched), np.int64), each.limits, *bounds.T),
+            )
+            for each in figures
+        )
+        levels = [
+            (watched[row].limit.id, watched[row].key, Level(int(now[row])), Level(int(then[row])))
+            for row in np.flatnonzero(now != then).tolist()
+        ]
+        unmarked = after.instrument[(after.quantity != 0.0) & np.isnan(after.value)]
+        return Change(figures[0], figures[1], levels, sorted(set(unmarked.tolist())))
+
+    def _membership(self, held: Holdings, *, keep: bool = False) -> Membership:
+        """Groups of the positions; kept as long as the slots mean the same."""
+        kept = self._members
+        if kept is not None:
+            same = np.array_equal(kept[0], held.book) and np.array_equal(kept[1], held.instrument)
+            if same:
+                return kept[2]
+        members = self.groups.place(held.book, held.instrument, self._terms["root"])
+        if keep:
+            self._members = held.book, held.instrument, members
+        return members
+
+    def _navs(self) -> np.ndarray:
+        """Start-of-day NAV [groups] in USD; NaN where the fund file does not say."""
+        if len(self._nav) == len(self.groups):
+            return self._nav
+        books = self.fund.books
+        out = np.full(len(self.groups), self.fund.nav_usd)
+        own = {group.BOOK: "name", group.STRATEGY: "strategy", group.TRADER: "trader"}
+        for (scope, key), row in self.groups.rows.items():
+            if scope in own:
+                mine = (book.nav_usd for book in books if getattr(book, own[scope]) == key)
+                out[row] = sum(mine)
+        out[~(out > 0.0)] = np.nan
+        self._nav = out
+        return out
+
+    def _key_rates(self, size: int) -> np.ndarray:
+        """What a unit of each instrument gains at each key rate; NaN where nobody says."""
+        out = np.full((size, sums.KEY_RATES), np.nan)
+        if self.key_rates is not None:
+            count = min(size, len(self.key_rates))
+            out[:count] = self.key_rates[:count]
+        return out
+
+    def _exposures(self, total: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        out = EXPOSURES.empty(len(total))
+        nav = self._navs()
+        out[:, :2] = self.groups.identities()
+        long, short, largest = sides.T
+        out[:, 2], out[:, 3], out[:, 4], out[:, 5] = long, short, long + short, long - short
+        out[:, 6], out[:, 7] = 100.0 * out[:, 4] / nav, 100.0 * out[:, 5] / nav
+        first = EXPOSURES.index("value")
+        out[:, first : first + sums.SUMMED] = total[:, : sums.SUMMED]
+        out[:, EXPOSURES.index("pnl")] = total[:, sums.PNL]
+        out[:, EXPOSURES.index("day_pnl")] = total[:, sums.DAY_PNL]
+        whole = total[:, sums.ABSOLUTE]
+        with np.errstate(invalid="ignore"):
+            stale = np.where(whole == 0.0, 0.0, 100.0 * total[:, sums.STALE_ABSOLUTE] / whole)
+        out[:, EXPOSURES.index("stale_share")] = stale
+        with np.errstate(invalid="ignore"):
+            share = np.where(out[:, 5] == 0.0, 0.0, 100.0 * largest / out[:, 5])
+        out[:, EXPOSURES.index("concentration")] = share
+        out[:, EXPOSURES.index("lines")] = total[:, sums.LINES]
+        out[:, EXPOSURES.index("missing")] = total[:, sums.MISSING]
+        return out
+
+    def _value_at_risk(self, held: Holdings, market: Market, risk: np.ndarray) -> np.ndarray:
+        """Rows of VALUE_AT_RISK; the columns component and incremental of `risk` too."""
+        drivers = market.drivers
+        size, days = len(held.book), drivers.moves.shape[1]
+        rows = drivers.rows[np.maximum(held.instrument, 0)] if len(drivers.rows) else _no_rows(size)
+        full, linear = np.empty((BOOKS_MAX, days)), np.empty((BOOKS_MAX, days))
+        missing, variance = np.empty(BOOKS_MAX, np.int64), np.empty(size)
+        tail.profit_and_loss(
+            *(risk, held.quantity, held.book, rows, drivers.moves, drivers.weights),
+            *(full, linear, missing, variance),
+        )
+        blocks = self._blocks(held)
+        out = VALUE_AT_RISK.empty(len(blocks))
+        of = np.array([np.isin(np.arange(BOOKS_MAX), books) for _, books in blocks], np.float64)
+        full, linear = of @ full, of @ linear
+        missing = (of @ missing).astype(np.int64)
+        figures = np.empty((len(blocks), tail.FIGURES))
+        tail.figures(full, linear, drivers.weights, figures)
+        rows_of = np.array([row for row, _ in blocks])
+        out[:, :2] = self.groups.identities()[rows_of]
+        first = VALUE_AT_RISK.index("hist_95")
+        out[:, first : first + tail.FIGURES] = figures
+        out[missing > 0, first : first + tail.FIGURES] = np.nan
+        out[:, VALUE_AT_RISK.index("known_99")] = figures[:, tail.HIST_99]
+        loss = out[:, VALUE_AT_RISK.index("hist_99")]
+        out[:, VALUE_AT_RISK.index("hist_99_pct")] = 100.0 * loss / self._navs()[rows_of]
+        out[:, VALUE_AT_RISK.index("scenarios")] = days
+        out[:, VALUE_AT_RISK.index("missing")] = missing
+        out[:, VALUE_AT_RISK.index("as_of_ms")] = _newest_ms(held.instrument, market.instruments)
+        marginal = drivers.moves @ (drivers.weights * linear[0])
+        component, incremental = np.empty(size), np.empty(size)
+        sigma = np.sqrt(tail.weighted_square(linear[0], drivers.weights))
+        tail.components(
+            *(risk, held.quantity, rows, marginal, variance, sigma, component, incremental)
+        )
+        blank = np.nan if missing[0] else 0.0  # Shares of a whole that is not known.
+        risk[:, RISK.index("component_usd")] = component + blank
+        risk[:, RISK.index("incremental_usd")] = incremental + blank
+        return out
+
+    def _scenarios(self, held: Holdings, market: Market, risk: np.ndarray) -> np.ndarray:
+        """Rows of SCENARIOS; the column worst_usd of `risk` too."""
+        profit, missing = np.empty((BOOKS_MAX, len(GRID))), np.empty(BOOKS_MAX, np.int64)
+        worst = np.empty(len(held.book))
+        self._grid(
+            *(risk, held.quantity, held.unit, held.instrument, held.book),
+            *(market.analytics, _GRID_AT, market.terms, SPOTS, POINTS, RATES),
+            *(profit, missing, worst),
+        )
+        risk[:, RISK.index("worst_usd")] = worst
+        profit[missing > 0] = np.nan
+        names = self.groups.identities()
+        blocks = [block for block in self._blocks(held) if names[block[0], 0] <= group.BOOK]
+        out = SCENARIOS.empty(len(GRID) * len(blocks)).reshape(len(blocks), len(GRID), -1)
+        for block, (row, books) in enumerate(blocks):
+            out[block, :, :2] = names[row]
+            out[block, :, 2:5] = GRID
+            out[block, :, 5] = profit[books].sum(0)
+        return out.reshape(-1, SCENARIOS.width)
+
+    def _blocks(self, held: Holdings) -> list[tuple[int, list[int]]]:
+        """(row of EXPOSURES, books) of the fund, and of each book, strategy and trader."""
+        found = sorted({book.id for book in self.fund.books} | _books(held))
+        blocks = [(0, found)]
+        for scope in (group.BOOK, group.STRATEGY, group.TRADER):
+            rows: dict[int, list[int]] = {}
+            for book in found:
+                rows.setdefault(self.groups.of_book(scope, book), []).append(book)
+            blocks += rows.items()
+        return blocks
+
+    def _losses(self, at_risk: np.ndarray) -> dict[int, float]:
+        """VaR 99 by row of EXPOSURES."""
+        rows = {tuple(pair): row for row, pair in enumerate(self.groups.identities().tolist())}
+        column = VALUE_AT_RISK.index("hist_99")
+        return {rows[float(line[0]), float(line[1])]: float(line[column]) for line in at_risk}
+
+    def _watch(self) -> None:
+        """Watch the groups that limits ask for, also those that have appeared since."""
+        have = {(one.limit.id, one.key) for one in self.limits.watched}
+        if self._watched_groups == len(self.groups):
+            return
+        more = []
+        for limit in self.fund.limits:
+            scope = group.SCOPES.index(limit.scope)
+            keys = [key for of, key in self.groups.rows if of == scope]
+            if limit.scope != "fund" and limit.key != group.EACH:
+                keys = [limit.key]
+            more += [
+                Watched(
+                    limit, key, scope, self.groups.keys[scope][key], self.groups.row(scope, key)
+                )
+                if scope
+                else Watched(limit, "")
+                for key in keys
+                if (limit.id, key if scope else "") not in have
+            ]
+        self.limits.watch(more)
+        self.tables["limits"] = self.limits.table
+        self._watched_groups = len(self.groups)
+        rows = [one.row for one in self.limits.watched]
+        self._watched_rows = np.array(rows, np.int64)
+        measures = [_COLUMNS.get(one.limit.measure, -1) for one in self.limits.watched]
+        self._watched_columns = np.array(measures, np.int64)
+        self._scale = np.array(
+            [_SCALE.get(one.limit.measure, 1.0) for one in self.limits.watched], np.float64
+        )
+
+    def _measures(self, exposures: np.ndarray, var_99: dict[int, float]) -> np.ndarray:
+        """Values [watched] of what the limits measure, each growing as it gets worse."""
+        rows, columns = self._watched_rows, self._watched_columns
+        values = np.abs(exposures[rows, columns]) * self._scale
+        for number in np.flatnonzero(columns < 0).tolist():
+            values[number] = var_99.get(int(rows[number]), np.nan)
+        losses = np.flatnonzero(columns == EXPOSURES.index("day_pnl"))
+        values[losses] = np.maximum(-exposures[rows[losses], columns[losses]], 0.0)
+        return values
+
+    def _write(self, figures: Figures) -> None:
+        """Into the tables that are told; slow columns stay between two slow steps."""
+        table, size = self.tables["risk"], len(figures.risk)
+        width = sums.WIDTH if figures.value_at_risk is None else RISK.width
+        if size > len(table):
+            table = self.tables["risk"] = RISK.empty(size)
+        table[:size, :width] = figures.risk[:, :width]
+        table[size:] = np.nan
+        self.tables["exposures"] = figures.exposures
+        if figures.value_at_risk is not None and figures.scenarios is not None:
+            self.tables["value_at_risk"] = figures.value_at_risk
+            self.tables["scenarios"] = figures.scenarios
+            self._var_99 = self._losses(figures.value_at_risk)
+
+    def _made(self, held: Holdings, figures: Figures, number: int) -> tuple[int, str]:
+        """Newest event time and digest of the inputs of one limit's value."""
+        market = self._market
+        assert market is not None
+        row = int(self._watched_rows[number])
+        cells = self._membership(held).cells
+        of_group = np.flatnonzero(self._membership(held).cell_group == row)
+        mine = np.flatnonzero(np.isin(cells, of_group).any(axis=1))
+        instruments = held.instrument[mine]
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (held.book[mine], instruments, held.quantity[mine], held.value[mine]):
+            digest.update(part.tobytes())
+        digest.update(figures.risk[mine, : sums.WIDTH].tobytes())
+        digest.update(figures.exposures[row].tobytes())
+        digest.update(figures.limits[number].tobytes())
+        under = self._terms["underlying"][instruments]
+        newest = _newest_ms(np.concatenate((instruments, under)), market.instruments)
+        ts_event = market.now_ns if np.isnan(newest) else round(newest * 1e6)
+        return ts_event, digest.hexdigest()
+
+    def _report(self, figures: Figures) -> None:
+        row = figures.exposures[0]
+        states = self.limits.levels
+        self.health = {
+            "positions": int(row[EXPOSURES.index("lines")]),
+            "positions_missing": int(row[EXPOSURES.index("missing")]),
+            "limits_breached": int((states == Level.BREACH).sum()),
+            "limits_unknown": int((states == Level.UNKNOWN).sum()),
+            "alerts_open": len(self.limits.open()),
+        }
+
+
+def _newest_ms(instruments: np.ndarray, table: np.ndarray) -> float:
+    """Newest event time among the instruments (ids, -1 none); NaN where there is none."""
+    times = table[instruments[instruments >= 0], INSTRUMENTS.index("ts_event")]
+    times = times[~np.isnan(times)]
+    return float(times.max()) if len(times) else np.nan
+
+
+def _books(held: Holdings) -> set[int]:
+    return set(np.unique(held.book[held.book >= 0]).tolist())
+
+
+def _no_rows(size: int) -> np.ndarray:
+    return np.full((size, 5), factor.UNKNOWN)
