@@ -1,11 +1,14 @@
-"""Loop: one per web process: the image, then deltas, into the same tables; knows when it is stale.
+"""Loop: one per web process: images, then deltas, into the same tables; knows when it is stale.
 
-Enters: Redis, through compute.bus. Leaves: numpy tables with, for every cell, the local sequence
-of its last change. Runs in the server's own event loop; loads neither numba nor Kafka. A gap, a
-new epoch or a torn frame is answered in one way: take the image again.
+Enters: Redis, through compute.bus: worker 0 (`live`) and worker 1 (`risk`), each followed by
+itself, so that what happens to one never disturbs the other. Leaves: numpy tables with, for every
+cell, the local sequence of its last change, one sequence over both workers. Runs in the server's
+own event loop; loads neither numba nor Kafka. A gap, a new epoch or a torn frame is answered in
+one way: take that worker's image again. Without `risk` its tables are blank, and nothing else.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +17,7 @@ import numpy as np
 
 from compute import delta
 from compute.bus import AsyncBus, BusError
-from compute.table import INSTRUMENTS, TABLES
+from compute.table import ANALYTICS, INSTRUMENTS, POSITIONS, RISK, TABLES
 from ingest import clock
 from ingest.instrument import Reference
 from ingest.meter import Histogram
@@ -23,151 +26,259 @@ STAMPS = 32  # Remembered changes a row: at 60 cuts/s half a second of untold ev
 HISTORY_SECONDS = 1_800  # One sample a second: half an hour, 5,000 x 3 x 8 B x 1,800 = 216 MB max.
 HISTORY_BYTES_MAX = 256 * 1024 * 1024
 RETRY_SECONDS = 0.25
+RISK_RETRY_SECONDS = 1.0  # It may not be there at all.
 STALE_SECONDS = 1.0  # `live` tells something four times a second; silence this long is news.
 HISTORY_COLUMNS = ("last", "vwap", "volume")
+STAGE_SAMPLES_MAX = 128  # Rows of a cut whose way is timed: 200 cuts/s make 25,000 samples/s.
+NOTE_BYTES_MAX = 1 << 20  # Names or alerts; more is no news for a page.
+# Tables whose rows mean the same, the second told by `risk`: they grow together.
+BESIDE = {INSTRUMENTS.name: ANALYTICS, POSITIONS.name: RISK}
+_PARTNER = {name: table.name for name, table in BESIDE.items()}
+_PARTNER |= {partner: name for name, partner in _PARTNER.items()}
+_BY_NAME = {table.name: table for table in TABLES}
+
+Entries = list[tuple[int, int, bytes]]  # epoch, sequence, frame
+
+
+class Track:
+    """How far one worker is followed."""
+
+    def __init__(self, worker: int, role: str) -> None:
+        """Nothing is known of it yet."""
+        self.worker, self.role = worker, role
+        self.epoch = self.sequence = 0
+        self.images = self.gaps = 0
+        self.problem = f"waiting for {role}'s first image"
+        self.heard_at = 0.0  # Monotonic moment of the newest delta or image.
+        self.ts_cut = 0  # When the worker made it.
 
 
 class Mirror:
-    """The tables of `live`, as this process knows them."""
+    """The tables of `live` and `risk`, as this process knows them."""
 
     def __init__(
-        self, bus: AsyncBus, worker: int = 0, now_ns: Callable[[], int] = clock.now_ns
+        self,
+        bus: AsyncBus,
+        worker: int = 0,
+        now_ns: Callable[[], int] = clock.now_ns,
+        risk_worker: int = 1,
     ) -> None:
         """Nothing is known until `run` has read an image."""
         self.bus, self.worker, self.now_ns = bus, worker, now_ns
+        self.live, self.risk = Track(worker, "live"), Track(risk_worker, "risk")
         self.tables = {table.name: table.empty(0) for table in TABLES}
         self.changed = {table.name: np.zeros((0, table.width), np.int64) for table in TABLES}
         self.sequence = 0  # Local: one step for each group of deltas applied.
+        self.reference_version = 0  # Local: one step for each time that rows were taken.
         self.reference = Reference()
         self.reference_json = b"[]"
+        self.names = self.alerts = b""  # JSON as told; empty: not told yet.
         self.health: dict[str, dict[str, Any]] = {}
+        self.health_problem = ""
         self.listeners: list[Callable[[], None]] = []
-        self.images = self.gaps = 0
-        self.problem = "waiting for the first image"
-        self.delta_at = 0.0  # monotonic moment of the newest delta
         self.history = History()
         # Where the milliseconds go on this side, since `stages` was last read.
-        self._stage = {name: Histogram() for name in ("made_to_cut", "cut_to_mirror", "mirror")}
+        self._made_to_cut = Histogram()
+        self._moments: dict[str, list[float]] = {"cut_to_mirror": [], "mirror": []}
         self.applied_ns = 0  # when the newest group was applied
         self._stamp_sequence = np.zeros((0, STAMPS), np.int64)
         self._stamp_oldest = np.zeros((0, STAMPS), np.int64)
         self._stamp_next = np.zeros(0, np.int64)
-        self._epoch = self._last = 0
+        self._reference_seen: tuple[Any, Any] = (None, None)
+
+    @property
+    def reference(self) -> Reference:
+        """The instruments; setting it moves `reference_version` on."""
+        return self._reference
+
+    @reference.setter
+    def reference(self, rows: Reference) -> None:
+        self._reference = rows
+        self.reference_version += 1
+
+    @property
+    def problem(self) -> str:
+        """Why `live` is not followed; empty where it is."""
+        return self.live.problem
+
+    @property
+    def images(self) -> int:
+        """Images of `live` taken."""
+        return self.live.images
+
+    @property
+    def gaps(self) -> int:
+        """Times that deltas of `live` were missing or torn."""
+        return self.live.gaps
 
     @property
     def state(self) -> str:
-        """`live`, `stale` (deltas stopped coming) or `down` (Redis away, or nothing known yet)."""
-        if self.problem:
+        """`live`, `stale` (deltas stopped coming) or `down` (Redis away, or nothing known yet).
+
+        Of worker 0 alone: prices do not wait for `risk`.
+        """
+        if self.live.problem:
             return "down"
-        return "stale" if time.monotonic() - self.delta_at > STALE_SECONDS else "live"
+        return "stale" if time.monotonic() - self.live.heard_at > STALE_SECONDS else "live"
+
+    def risk_age_s(self) -> float | None:
+        """Since `risk` made the newest numbers that are shown; None before the first."""
+        made_ns = self.risk.ts_cut
+        return max(0.0, (self.now_ns() - made_ns) / 1e9) if made_ns else None
 
     async def run(self) -> None:
-        """Follow `live` for ever; problems are stated in `problem` and tried again."""
-        health = asyncio.ensure_future(self._follow_health())
+        """Follow both for ever; problems are stated in their tracks and tried again."""
+        beside = [
+            asyncio.ensure_future(self._follow_health()),
+            asyncio.ensure_future(self._keep_following(self.risk, RISK_RETRY_SECONDS)),
+        ]
         try:
-            while True:
-                try:
-                    await self._follow()
-                except BusError as error:
-                    self._say(str(error))
-                except delta.DeltaError as error:
-                    self.gaps += 1
-                    self._say(str(error))
-                await asyncio.sleep(RETRY_SECONDS)
+            await self._keep_following(self.live, RETRY_SECONDS)
         finally:
-            health.cancel()
-            await asyncio.gather(health, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _follow(self) -> None:
-        await self._load_reference()
-        data = await self.bus.image(self.worker)
+    async def _keep_following(self, track: Track, retry_seconds: float) -> None:
+        while True:
+            try:
+                await self._follow(track)
+            except BusError as error:
+                self._say(track, str(error))
+            except (ValueError, IndexError) as error:  # Torn, or of tables of another version.
+                track.gaps += 1
+                self._say(track, str(error))
+            await asyncio.sleep(retry_seconds)
+
+    async def _follow(self, track: Track) -> None:
+        if track is self.live:
+            await self._load_reference()
+        data = await self.bus.image(track.worker)
         if data is None:
-            self._say("waiting for live's first image")
+            self._say(track, f"waiting for {track.role}'s first image")
             return
         image = delta.unpack_image(data)
-        self.take_image(image)
-        async for entries in self.bus.deltas(image.epoch, image.sequence, self.worker):
-            if entries and not self.take(entries):
-                self.gaps += 1
+        self.take_image(image, track)
+        async for entries in self.bus.deltas(image.epoch, image.sequence, track.worker):
+            if entries and not self.take(entries, track):
+                track.gaps += 1
                 return
             if entries:
                 self._tell()
 
-    def _say(self, problem: str) -> None:
-        if problem != self.problem:
-            self.problem = problem
+    def _say(self, track: Track, problem: str) -> None:
+        if problem != track.problem:
+            track.problem = problem
             self._tell()
 
     def _tell(self) -> None:
         for listener in self.listeners:
             listener()
 
-    def take_image(self, image: delta.Image) -> None:
-        """Hold what the image holds; only cells that differ count as changed."""
+    def take_image(self, image: delta.Image, track: Track | None = None) -> None:
+        """Hold what the image holds; only cells that differ count as changed.
+
+        Rows that the image no longer has become blank. `track` is live's if not given.
+        """
+        track = track or self.live
         self.sequence += 1
         for name, table in image.tables.items():
             self._grow(name, len(table))
-            mine = self.tables[name][: len(table)]
-            differs = mine.view(np.int64) != table.view(np.int64)
-            mine[...] = table
-            self.changed[name][: len(table)][differs] = self.sequence
-        self._epoch, self._last = image.epoch, image.sequence
-        self.images += 1
-        self.problem, self.delta_at = "", time.monotonic()
+            mine, marks = self.tables[name], self.changed[name]
+            differs = mine[: len(table)].view(np.int64) != table.view(np.int64)
+            mine[: len(table)] = table
+            marks[: len(table)][differs] = self.sequence
+            gone = ~np.isnan(mine[len(table) :])
+            marks[len(table) :][gone] = self.sequence
+            mine[len(table) :] = np.nan
+        track.epoch, track.sequence, track.ts_cut = image.epoch, image.sequence, image.ts_cut
+        track.images += 1
+        track.problem, track.heard_at = "", time.monotonic()
         self._tell()
 
-    def take(self, entries: list[tuple[int, int, bytes]]) -> bool:
-        """Apply a group of frames as one local step; False where one is missing."""
+    def take(self, entries: Entries, track: Track | None = None) -> bool:
+        """Apply a group of frames as one local step; False where one is missing.
+
+        `track` is live's if not given.
+        """
+        track = track or self.live
+        timed = track is self.live
         whole = True
         self.sequence += 1
         began_ns = self.now_ns()
         for epoch, sequence, frame in entries:
-            if epoch != self._epoch or sequence != self._last + 1:
+            if epoch != track.epoch or sequence != track.sequence + 1:
                 whole = False
                 break
-            decoded = delta.decode(frame)
-            self._stage["cut_to_mirror"].add((began_ns - decoded.ts_cut) / 1e6)
-            for section in decoded.sections:
-                self._apply(section, decoded.ts_cut)
-            self._last = sequence
-        self.delta_at, self.applied_ns = time.monotonic(), self.now_ns()
-        self._stage["mirror"].add((self.applied_ns - began_ns) / 1e6)
+            (_, _, ts_cut), sections = delta.unpack(frame)
+            for section in sections:
+                self._apply(section)
+                if timed and section.table is INSTRUMENTS:
+                    self._stamp(section, ts_cut)
+            track.sequence, track.ts_cut = sequence, ts_cut
+            if timed:
+                self._moments["cut_to_mirror"].append((began_ns - ts_cut) / 1e6)
+        track.heard_at, self.applied_ns = time.monotonic(), self.now_ns()
+        if timed:
+            self._moments["mirror"].append((self.applied_ns - began_ns) / 1e6)
         return whole
 
     def stages(self) -> dict[str, list[float | None]]:
-        """p50 and p99 in ms of each stage since the last reading."""
-        found = {
+        """p50 and p99 in ms of each stage of live's numbers since the last reading."""
+        found = {"made_to_cut": self._made_to_cut}
+        for name, moments in self._moments.items():
+            found[name] = Histogram()
+            found[name].add(np.array(moments))
+            moments.clear()
+        told = {
             name: [histogram.percentile(0.5), histogram.percentile(0.99)]
-            for name, histogram in self._stage.items()
+            for name, histogram in found.items()
         }
-        for histogram in self._stage.values():
-            histogram.clear()
-        return found
+        self._made_to_cut.clear()
+        return told
 
-    def _apply(self, section: delta.Section, ts_cut: int) -> None:
-        name = section.table.name
+    def _apply(self, section: delta.Packed) -> None:
+        # Most of what a delta costs this process. The masks are searched as one flat list of 32
+        # bits a row, and what is found becomes one flat index for both arrays: a quarter of what
+        # pairs of rows and columns cost.
+        name, width = section.table.name, section.table.width
         self._grow(name, section.capacity)
-        delta.apply(section, self.tables[name])
-        self.changed[name][section.rows, section.columns] = self.sequence
-        if name == INSTRUMENTS.name:
-            rows = section.touched
-            place = self._stamp_next[rows] % STAMPS
-            self._stamp_sequence[rows, place] = self.sequence
-            self._stamp_oldest[rows, place] = section.oldest_ns
-            self._stamp_next[rows] += 1
-            self._stage["made_to_cut"].add((ts_cut - section.oldest_ns) / 1e6)
+        bits = np.unpackbits(section.masks.view(np.uint8), bitorder="little").view(np.bool_)
+        cells = bits.nonzero()[0]
+        # Place 32 k + c of the list is column c of row touched[k].
+        shift = section.touched.astype(np.int64)
+        shift *= width
+        shift -= np.arange(0, 32 * len(shift), 32)
+        cells += shift.take(cells >> 5)
+        self.tables[name].reshape(-1)[cells] = section.values
+        self.changed[name].reshape(-1)[cells] = self.sequence
+
+    def _stamp(self, section: delta.Packed, ts_cut: int) -> None:
+        rows = section.touched.astype(np.int64)
+        turn = self._stamp_next.take(rows)
+        self._stamp_next[rows] = turn + 1
+        turn %= STAMPS
+        rows *= STAMPS
+        rows += turn
+        self._stamp_sequence.reshape(-1)[rows] = self.sequence
+        self._stamp_oldest.reshape(-1)[rows] = section.oldest_ns
+        every = 1 + len(rows) // STAGE_SAMPLES_MAX
+        self._made_to_cut.add((ts_cut - section.oldest_ns[::every]) / 1e6)
 
     def _grow(self, name: str, rows: int) -> None:
+        """Give a table and the one beside it `rows` rows, blank and never changed."""
         have = len(self.tables[name])
         if rows <= have:
             return
-        table = next(table for table in TABLES if table.name == name)
-        grown = table.empty(rows)
-        grown[:have] = self.tables[name]
-        marks = np.zeros((rows, table.width), np.int64)
-        marks[:have] = self.changed[name]
-        self.tables[name], self.changed[name] = grown, marks
-        if name == INSTRUMENTS.name:
+        for each in (name, _PARTNER.get(name)):
+            if each is None:
+                continue
+            grown = _BY_NAME[each].empty(rows)
+            grown[:have] = self.tables[each]
+            marks = np.zeros(grown.shape, np.int64)
+            marks[:have] = self.changed[each]
+            self.tables[each], self.changed[each] = grown, marks
+        if INSTRUMENTS.name in (name, _PARTNER.get(name)):
             more = rows - have
             empty = np.zeros((more, STAMPS), np.int64)
             self._stamp_sequence = np.concatenate((self._stamp_sequence, empty))
@@ -182,27 +293,49 @@ class Mirror:
         oldest = np.where(untold, self._stamp_oldest[rows], far).min(axis=1, initial=far)
         return np.where(oldest == far, 0, oldest)
 
-    async def _load_reference(self) -> None:
+    async def _load_reference(self) -> bool:
+        """Take the reference rows where they differ; whether there are any."""
         data = await self.bus.reference()
         if data and data != self.reference_json:
-            self.reference_json = data
-            self.reference = Reference.from_json(data)
+            # In a thread: parsing 5,000 rows takes tenths of a second, which cells do not wait for.
+            rows = await asyncio.to_thread(Reference.from_json, data)
+            if data != self.reference_json:  # Nobody else has taken the same in the meantime.
+                self.reference_json, self.reference = data, rows
+        return bool(data)
 
     async def _follow_health(self) -> None:
-        """Once a second: everyone's health, a sample of history, and new reference rows."""
+        """Once a second: everyone's health, a sample of history, and what else may be news."""
         while True:
             try:
-                self.health = await self.bus.health()
-                known = self.health.get(f"live.{self.worker}", {}).get("instruments")
-                if known is not None and known != len(self.reference.by_id):
-                    await self._load_reference()
-            except BusError as error:
-                self._say(str(error))
+                await self._hear()
+                self.health_problem = ""
+            except (BusError, ValueError, TypeError) as error:
+                self.health_problem = f"reports cannot be read: {error}"
             if self.state == "live":
                 self.history.sample(self.now_ns() / 1e6, self.tables[INSTRUMENTS.name])
             self._tell()
             now_s = self.now_ns() / 1e9
             await asyncio.sleep(1.0 - now_s % 1.0)
+
+    async def _hear(self) -> None:
+        """Health, and what is read again when it says so: reference; names and alerts always."""
+        self.health = await self.bus.health()
+        live = self.health.get(f"live.{self.worker}", {})
+        seen = live.get("instruments"), live.get("reference_version")
+        if seen not in ((None, None), self._reference_seen) and await self._load_reference():
+            self._reference_seen = seen
+        self.names = _json(await self.bus.names(), dict) or self.names
+        self.alerts = _json(await self.bus.alerts(), list) or self.alerts
+
+
+def _json(data: bytes | None, kind: type) -> bytes:
+    """`data` where it is JSON of `kind`, else b""; what is not is as good as not told."""
+    if not data or len(data) > NOTE_BYTES_MAX:
+        return b""
+    try:
+        return data if isinstance(json.loads(data), kind) else b""
+    except ValueError:
+        return b""
 
 
 class History:
@@ -217,23 +350,33 @@ class History:
 
     def sample(self, now_ms: float, table: np.ndarray) -> None:
         """Keep the present values as those of `now_ms`, overwriting the oldest when full."""
-        rows = len(table)
-        if rows != self._values.shape[2]:
-            size = min(HISTORY_SECONDS, HISTORY_BYTES_MAX // max(1, rows * 8 * 3))
-            self._moments = np.zeros(size)
-            self._values = np.full((size, len(HISTORY_COLUMNS), rows), np.nan)
-            self._count = 0
+        if len(table) != self._values.shape[2]:
+            self._resize(len(table))
         place = self._count % len(self._moments)
         self._moments[place] = now_ms
         self._values[place] = table[:, self._columns].T
         self._count += 1
 
+    def _resize(self, rows: int) -> None:
+        """Hold `rows` instruments; the newest samples of those known before are kept."""
+        size = min(HISTORY_SECONDS, HISTORY_BYTES_MAX // max(1, rows * 8 * 3))
+        order = self._order()[-size:]
+        have, common = len(order), min(rows, self._values.shape[2])
+        moments, values = np.zeros(size), np.full((size, len(HISTORY_COLUMNS), rows), np.nan)
+        moments[:have] = self._moments[order]
+        values[:have, :, :common] = self._values[order][:, :, :common]
+        self._moments, self._values, self._count = moments, values, have
+
+    def _order(self) -> np.ndarray:
+        """Places of the samples, oldest first."""
+        size = len(self._moments)
+        have = min(self._count, size)
+        return np.arange(self._count - have, self._count) % max(1, size)
+
     def read(self, row: int, after_ms: float) -> tuple[np.ndarray, np.ndarray]:
         """Moments [n] after `after_ms` and values [n, 3] of one row, oldest first."""
-        size = len(self._moments)
-        if not size or row >= self._values.shape[2]:
+        if not len(self._moments) or row >= self._values.shape[2]:
             return np.zeros(0), np.zeros((0, len(HISTORY_COLUMNS)))
-        have = min(self._count, size)
-        order = (np.arange(self._count - have, self._count)) % size
+        order = self._order()
         order = order[self._moments[order] > after_ms]
         return self._moments[order], self._values[order, :, row]

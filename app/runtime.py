@@ -59,10 +59,15 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     hub = Runtime.hub or start_hub(settings_room.load(), loop)
     _wait_for_reference(hub)
     found: list[Session] = []
-    session = hub.attach(spec, lambda: connect(document, found[0]))
+    session = hub.attach(spec, lambda: connect(document, found[0]), _user())
     found.append(session)
     document.on_session_destroyed(lambda _context: session.close())
     return session
+
+
+def _user() -> str:
+    """Who is at the page that is being made, as Panel's sign-in knows; "" without sign-in."""
+    return str(pn.state.user or "")
 
 
 def _wait_for_reference(hub: Hub) -> None:

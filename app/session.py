@@ -3,7 +3,8 @@
 A page is one integer, `sent`: the mirror's sequence up to which it has everything it shows. It is
 sent to when it is ready (its last pushes are acknowledged as painted, its socket is idle) and
 something it shows has changed; then it gets the newest value of each changed cell. Nothing
-queues. Pages that show the same and are equally far share one encoded message.
+queues. Pages that show the same and are equally far share one encoded message. What a page asks
+of `risk` is checked (app/ask.py) and handed on; the answer goes to that page alone.
 """
 
 import asyncio
@@ -18,15 +19,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from app.ask import KINDS as ASKS
+from app.ask import ask, text_of
 from app.mirror import Mirror
+from app.page import Known, Notes
 from app.view import (
+    ANSWER,
     BY_SYMBOL,
+    NO_FEED,
     SERIES,
     STATUS,
     UNSORTED,
     View,
     ViewKey,
     Viewport,
+    find_column,
+    json_section,
+    match_key,
     section,
     view_key,
 )
@@ -49,7 +58,11 @@ TOTALS_SECONDS = 0.2  # Totals change with every event; nobody reads them faster
 RETRY_SECONDS = 0.002
 VIEWS_MAX = 256
 HISTORY_POINTS_MAX = 1_800
-PAGE_FIELDS = ("symbol", "asset_class", "venue", "currency", "decimals", "price_format")
+# Of what `risk` reports, what the strip of a page may say.
+RISK_FIGURES = ("limits_breached", "limits_unknown", "alerts_open", "positions_missing")
+ASKS_MAX = 32  # On their way to `risk`; whoever asks more is refused, not queued.
+ANSWER_SECONDS = 5.0  # `risk` looks for questions at every step, ten times a second.
+RISK_OLD_SECONDS = 2.0  # It tells something four times a second.
 
 
 class Transport(Protocol):
@@ -72,7 +85,7 @@ class Feed:
         self.first, self.count, self.version = 0, 0, -1
         self.since, self.turn = -1, -1  # Of a table of totals: what it has, when it was sent.
         if self.kind == "grid":
-            self.key = view_key(spec["table"], spec["columns"])
+            self.key = view_key(spec["table"], spec["columns"], spec.get("match"))
             self.count = int(spec.get("rows", 0))
         self.row = int(spec.get("row", -1))
         self.series_ms = -1.0  # t of the newest point sent; -1: send the whole series
@@ -85,10 +98,19 @@ class Session:
     """One page."""
 
     def __init__(
-        self, hub: "Hub", spec: dict[str, Any], connect: Callable[[], Transport | None]
+        self,
+        hub: "Hub",
+        spec: dict[str, Any],
+        connect: Callable[[], Transport | None],
+        user: str = "",
     ) -> None:
-        """`connect` finds the page's transport when it says that it is ready."""
-        self.hub, self._connect = hub, connect
+        """`connect` finds the page's transport when it says that it is ready.
+
+        `user` is who the server knows is there; "" where it knows nobody.
+        """
+        self.hub, self._connect, self.user = hub, connect, user
+        self.known = Known(hub.notes.instruments.version)
+        self.answers: list[bytes] = []  # Sections that are for this page alone.
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
         self.transport: Transport | None = None
         self.sent = -1
@@ -98,8 +120,10 @@ class Session:
 
     @property
     def reference(self) -> str:
-        """The instruments as JSON, the fields that a page reads."""
-        return self.hub.page_reference()
+        """The instruments as JSON, the fields that a page reads; changes follow by push."""
+        text, self.known.made_with = self.hub.notes.instruments.whole()
+        self.known.instruments = self.known.made_with
+        return text
 
     def control(self, message: dict[str, Any]) -> None:
         """Take a control message of the page, from any thread."""
@@ -118,6 +142,7 @@ class Session:
             self.transport = self._connect()
             self.unacked.clear()
             self.sent = -1
+            self.known.forget()
             for feed in self.feeds:
                 feed.version, feed.series_ms, feed.status_at = -1, -1.0, 0
                 feed.since, feed.turn = -1, -1
@@ -134,6 +159,10 @@ class Session:
                     feed.row, feed.series_ms, feed.series_at = int(message["row"]), -1.0, 0.0
                     feed.earlier = None
                     self.hub.recall(self, feed)
+        elif kind in ASKS:
+            own = message.get("id")
+            own = None if own is None else text_of(own, "id")
+            self.hub.ask_risk(self, ask(message, self.user, self.hub.ask_name()), own)
 
     def ack(self, sequence: int, latency_ms: float, samples: int) -> None:
         """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint."""
@@ -167,17 +196,14 @@ def _change(feed: Feed, message: dict[str, Any]) -> None:
     elif kind == "sort":
         name = message.get("column")
         special = {None: UNSORTED, "symbol": BY_SYMBOL}
-        column = special[name] if name in special else _column(feed.key, str(name))
+        column = special[name] if name in special else find_column(feed.key.table, str(name))[0]
         feed.key = feed.key._replace(sort=column, descending=bool(message.get("descending")))
     else:
         classes = tuple(sorted(int(value) for value in message.get("classes") or ()))
         text = str(message.get("text") or "")[:64]
-        feed.key = feed.key._replace(classes=classes, text=text)
+        match = match_key(feed.key.table, message)
+        feed.key = feed.key._replace(classes=classes, text=text, match=match)
         feed.first = 0
-
-
-def _column(key: ViewKey, name: str) -> int:
-    return view_key(key.table, [name]).columns[0]
 
 
 class Hub:
@@ -196,7 +222,9 @@ class Hub:
         self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}
         self._framed: dict[tuple, bytes] = {}
         self._framed_at = -1
-        self._page, self._page_version = "[]", (-1, -1)
+        self.notes = Notes(mirror)
+        self._asked = 0
+        self._asks: set[asyncio.Task] = set()
         self._status = b""
         self._status_at = 0
         self.thread = threading.get_ident()
@@ -218,24 +246,42 @@ class Hub:
         else:
             self.loop.call_soon_threadsafe(function)
 
-    def attach(self, spec: dict[str, Any], connect: Callable[[], Transport | None]) -> Session:
+    def attach(
+        self, spec: dict[str, Any], connect: Callable[[], Transport | None], user: str = ""
+    ) -> Session:
         """A session for a page that is being made; it is fed once it says that it is ready."""
-        return Session(self, spec, connect)
+        return Session(self, spec, connect, user)
 
-    def page_reference(self) -> str:
-        """A JSON list of {id, PAGE_FIELDS} of all instruments, made once for each version."""
-        reference = self.mirror.reference
-        version = (reference.version, len(reference.by_id))
-        if version != self._page_version:
-            rows = [
-                {"id": row.id, **{name: getattr(row, name) for name in PAGE_FIELDS}}
-                for row in reference.by_id.values()
-            ]
-            self._page, self._page_version = json.dumps(rows, separators=(",", ":")), version
-        return self._page
+    def ask_name(self) -> str:
+        """A name for a question that no other has: of this process, since it began."""
+        self._asked += 1
+        return f"{self.role.replace('.', '-')}-{self.epoch}-{self._asked}"
+
+    def ask_risk(self, session: Session, message: dict[str, Any], own: str | None) -> None:
+        """Hand a checked message to `risk`; its answer goes to the page with the page's `own` id.
+
+        ValueError where too much is asked already.
+        """
+        if len(self._asks) >= ASKS_MAX:
+            raise ValueError(f"{ASKS_MAX} questions are on their way already")
+        task = self.loop.create_task(self._ask(session, message, own))
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+
+    async def _ask(self, session: Session, message: dict[str, Any], own: str | None) -> None:
+        try:
+            await self.mirror.bus.ask_risk(message)
+            told = await self.mirror.bus.answer(message["id"], ANSWER_SECONDS)
+            answer = told or {"error": f"risk did not answer within {ANSWER_SECONDS:g} s"}
+        except (BusError, ValueError) as error:
+            answer = {"error": str(error)}
+        text = json.dumps({**answer, "type": message["type"], "id": own}).encode()
+        session.answers.append(json_section(NO_FEED, ANSWER, text))
+        self.push(session)
 
     def tick(self) -> None:
         """The mirror has moved on: push to everyone who is ready."""
+        self.notes.take()
         for view in self._views.values():
             view.refresh()
         for session in list(self.sessions):
@@ -273,9 +319,11 @@ class Hub:
             self.push(session)
 
     def _message(self, session: Session) -> bytes:
-        parts: list[bytes] = []
-        shared: list[tuple] = []
-        own = False
+        parts = self.notes.news(session.known)
+        shared: list[tuple] = [tuple(parts)]
+        own = bool(session.answers)
+        parts += session.answers
+        session.answers = []
         for feed in session.feeds:
             if feed.key is not None:
                 part, place = self._cells(feed, session.sent)
@@ -285,7 +333,7 @@ class Hub:
                 own = own or bool(part)
             else:
                 part = self._status_section(feed)
-                shared.append((feed.index, bool(part)))
+                shared.append((feed.index, bool(part), self._status_at))
             if part:
                 parts.append(part)
         if not parts:
@@ -311,9 +359,10 @@ class Hub:
                 return b"", (feed.index,)
             since, feed.since, feed.turn = feed.since, self.mirror.sequence, turn
         viewport = self._viewport(feed)
-        place = (feed.index, feed.key, feed.first, feed.count, feed.version, since)
-        part = viewport.encode(feed.index, since, feed.version)
-        feed.version = viewport.view.version
+        version, now = feed.version, viewport.view.version
+        place = (feed.index, feed.key, feed.first, feed.count, version, now, since)
+        part = viewport.encode(feed.index, since, version)
+        feed.version = now
         return part, place
 
     def _frame(self, parts: list[bytes]) -> bytes:
@@ -393,18 +442,19 @@ class Hub:
         feed.status_at = second
         if self._status_at != second:
             self._status_at = second
-            text = json.dumps(self.status()).encode()
-            self._status = text + b" " * (-len(text) % 8)
-        return section(feed.index, STATUS, self._status)
+            self._status = json.dumps(self.status()).encode()
+        return json_section(feed.index, STATUS, self._status)
 
     def status(self) -> dict[str, Any]:
         """What the strip of every page says."""
         now_ms = clock.now_ns() / 1e6
         live = self.mirror.health.get(f"live.{self.mirror.worker}", {})
         record = self.mirror.health.get(f"record.{self.mirror.worker}", {})
+        risk = self.mirror.health.get("risk.0", {})
         live_age_s = (now_ms - live["now_ms"]) / 1e3 if live else None
         record_age_s = (now_ms - record["now_ms"]) / 1e3 if record else None
-        notes = [self.mirror.problem] if self.mirror.problem else []
+        notes = [text for text in (self.mirror.problem, self.mirror.health_problem) if text]
+        notes += self._risk_notes(risk)
         if record_age_s is not None and record_age_s > 5:
             notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
         if record.get("problem"):
@@ -422,9 +472,22 @@ class Hub:
             "live_age_s": live_age_s,
             "recorded_rows": record.get("recorded_rows"),
             "record_behind_s": record.get("behind_s"),
+            "risk_age_s": self.mirror.risk_age_s(),
+            **{name: risk.get(name) for name in RISK_FIGURES},
             "sessions": len(self.sessions),
             "notes": notes,
         }
+
+    def _risk_notes(self, risk: dict[str, Any]) -> list[str]:
+        """What a page says of worker 1, while prices are live; nothing where it never was."""
+        age_s = self.mirror.risk_age_s()
+        notes = []
+        if self.mirror.state == "live" and age_s is not None:
+            if age_s > RISK_OLD_SECONDS:
+                notes.append(f"risk numbers are {age_s:.0f} s old")
+            elif risk.get("problem"):
+                notes.append(f"risk waits: {risk['problem']}")
+        return notes
 
     async def _report(self) -> None:
         """Once a second: say how this process is, and wake pages whose status is due."""
@@ -442,6 +505,9 @@ class Hub:
                 "mirror": self.mirror.state,
                 "images": self.mirror.images,
                 "mirror_gaps": self.mirror.gaps,
+                "risk_age_s": self.mirror.risk_age_s(),
+                "risk_gaps": self.mirror.risk.gaps,
+                "nonsense": self.nonsense,
             }
             self.glass.clear()
             with contextlib.suppress(BusError):  # The mirror says so on every page.

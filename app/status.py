@@ -1,7 +1,7 @@
 """Rule: the health reports of all processes -> one line for a terminal, and who has reported.
 
-A report is what `compute.bus.Bus.health()` gives by role: `live.0`, `record.0`, `web.5006`.
-Unknown is shown as a dash, never as 0; a report older than OLD_SECONDS is no longer news.
+A report is what `compute.bus.Bus.health()` gives by role: `live.0`, `record.0`, `risk.0`,
+`web.5006`. Unknown is shown as a dash, never as 0; a report older than OLD_SECONDS is no news.
 """
 
 import sys
@@ -11,6 +11,7 @@ from typing import Any, TextIO
 OLD_SECONDS = 5.0
 UNKNOWN = "-"
 TROUBLES = ("gaps", "repeats", "quarantined", "doubled", "lost")  # Shown when not 0.
+RISKS = {"limits_breached": "limits breached", "limits_unknown": "limits unknown"}  # The same.
 
 Health = Mapping[str, Mapping[str, Any]]
 
@@ -42,7 +43,16 @@ def line(health: Health, now_ms: float) -> str:
         count = _sum(news, "live", name) or _sum(news, "record", name)
         if count:
             parts.append(f"{_number(count)} {name}")
-    silent = [kind for kind in ("live", "record", "web") if not _of(news, kind)]
+    risk = _of(health, "risk")  # Prices go on without it; who had it misses it.
+    if risk:
+        behind_s = _worst(news, "risk", "behind_s")
+        parts.append(f"risk behind {_seconds(behind_s)}")
+    for name, words in RISKS.items():
+        count = _sum(news, "risk", name)
+        if count:
+            parts.append(f"{_number(count)} {words}")
+    kinds = ("live", "record", "risk", "web") if risk else ("live", "record", "web")
+    silent = [kind for kind in kinds if not _of(news, kind)]
     if silent:
         parts.append(f"no news of {', '.join(silent)}")
     return " · ".join(parts)

@@ -1,29 +1,44 @@
 """Rule: rows x columns x filter x sort over the mirror; encode once per (view, from).
 
 A `View` is the list of rows that a filter and a sort select. A `Viewport` is the part of it that
-a page shows; all pages that show the same part share its encoded bytes. The layout of a section
-is described in app/blocks/README.md.
+a page shows; all pages that show the same part share its encoded bytes. The columns of a view may
+be those of its table and of the table beside it, whose rows mean the same (`BESIDE`). The layout
+of a section is described in app/blocks/README.md.
 """
 
 import struct
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from app.mirror import Mirror
-from compute.table import INSTRUMENTS, TABLES
+from app.mirror import BESIDE, Mirror
+from compute.table import EXECUTION, INSTRUMENTS, LIMITS, POSITIONS, TABLES, Column, Table
 
 SORT_SECONDS = 1.0  # Rows move at most this often, so that a trader can point at one.
+SELECT_SECONDS = 0.2  # A filter on what the rows hold is looked at again this often.
 VIEWPORT_ROWS_MAX = 400  # A 4K page of 20 px rows shows 108.
 UNSORTED, BY_SYMBOL = -1, -2  # Values of `sort` that are no column.
-CELLS, ROWS, SERIES, STATUS = 1, 2, 3, 4
+CELLS, ROWS, SERIES, STATUS, NAMES, ALERTS, REFERENCE, ANSWER = 1, 2, 3, 4, 5, 6, 7, 8
+NO_FEED = 0xFFFF  # The feed of a section that concerns the whole page.
+MATCHES = ("scope", "key", "book", "instrument")  # Columns that a filter may ask to equal a number.
 _SECTION = struct.Struct("<HHI")
 _BY_NAME = {table.name: table for table in TABLES}
+# A row is there once this column is known; tables that are not named show all their rows.
+_IDENTITY = {
+    POSITIONS.name: POSITIONS.index("book"),
+    LIMITS.name: LIMITS.index("id"),
+    EXECUTION.name: EXECUTION.index("scope"),
+    **{table.name: 0 for table in TABLES if table.names[0] == "scope"},
+}
 
 
 class ViewKey(NamedTuple):
-    """What makes two views the same. `sort` is a column index, UNSORTED or BY_SYMBOL."""
+    """What makes two views the same. `sort` is a column's number, UNSORTED or BY_SYMBOL.
+
+    A column's number is its place in the table, or in the table beside it behind that.
+    """
 
     table: str
     columns: tuple[int, ...]
@@ -31,20 +46,56 @@ class ViewKey(NamedTuple):
     text: str = ""
     sort: int = UNSORTED
     descending: bool = False
+    match: tuple[tuple[int, int], ...] = ()  # Column's place in the table, and what it must equal.
 
 
-def view_key(table: str, columns: list[str]) -> ViewKey:
-    """The plain view of a table: all rows in order. KeyError names an unknown column."""
+def sides(table: str) -> tuple[Table, ...]:
+    """The table and the one beside it, if any; KeyError lists the tables there are."""
     if table not in _BY_NAME:
         raise KeyError(f"no table {table!r}; there are {', '.join(_BY_NAME)}")
-    known = _BY_NAME[table]
-    return ViewKey(table, tuple(known.index(name) for name in columns))
+    own = _BY_NAME[table]
+    return (own, BESIDE[table]) if table in BESIDE else (own,)
+
+
+def find_column(table: str, name: str) -> tuple[int, Column]:
+    """Number and description of a column by its name, or by "analytics.dv01".
+
+    Where both tables have the name, it is the first one's. KeyError lists those there are.
+    """
+    of, _, plain = name.rpartition(".")
+    first = 0
+    for side in sides(table):
+        if plain in side.names and of in ("", side.name):
+            return first + side.index(plain), side.columns[side.index(plain)]
+        first += side.width
+    known = "; ".join(f"{side.name} has {', '.join(side.names)}" for side in sides(table))
+    raise KeyError(f"table {table} has no column {name!r}; {known}")
+
+
+def view_key(
+    table: str, columns: list[str] | tuple[str, ...], match: Mapping[str, Any] | None = None
+) -> ViewKey:
+    """The plain view of a table: all rows in order. KeyError names an unknown column."""
+    numbers = tuple(find_column(table, name)[0] for name in columns)
+    return ViewKey(table, numbers, match=match_key(table, match or {}))
+
+
+def match_key(table: str, wanted: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Those of MATCHES that `wanted` names; KeyError where the table itself has no such column."""
+    own = sides(table)[0]
+    pairs = [(name, wanted[name]) for name in MATCHES if wanted.get(name) is not None]
+    return tuple((own.index(name), int(number)) for name, number in pairs)
 
 
 def section(feed: int, kind: int, payload: bytes) -> bytes:
     """One section of a push: feed, kind, length, payload padded to 8 bytes."""
     padded = payload + b"\0" * (-len(payload) % 8)
     return _SECTION.pack(feed, kind, len(padded)) + padded
+
+
+def json_section(feed: int, kind: int, text: bytes) -> bytes:
+    """A section whose payload is JSON, padded with spaces."""
+    return section(feed, kind, text + b" " * (-len(text) % 8))
 
 
 class View:
@@ -54,51 +105,133 @@ class View:
         """Order the rows as they are now."""
         self.key, self.mirror = key, mirror
         self.columns = np.array(key.columns, np.int64)
+        self.sides = sides(key.table)
+        width = self.sides[0].width
+        # For each side its name, the places in `columns` that are its, and their columns there.
+        self.parts = [
+            (side.name, places, self.columns[places] - first)
+            for side, first, inside in (
+                (self.sides[0], 0, self.columns < width),
+                (self.sides[-1], width, self.columns >= width),
+            )
+            if len(places := np.flatnonzero(inside))
+        ]
         self.version = 0
         self.order = np.zeros(0, np.uint32)
         self._selected = np.zeros(0, np.uint32)
-        self._selected_for = (-1, -1)
-        self._sorted_at = -SORT_SECONDS
+        self._selected_for = (-1, -1, -1)
+        self._wanted_ids = np.zeros(0, np.bool_)
+        self._wanted_for = (-1, -1)
+        # Whether what the rows hold decides which are shown.
+        self._moving = key.table in _IDENTITY or bool(key.match)
+        self._sorted_at = self._selected_at = -SORT_SECONDS
         self.refresh()
 
     def refresh(self) -> None:
         """Look again at filter and sort; the version moves on if rows did."""
         now = time.monotonic()
         size = len(self.mirror.tables[self.key.table])
-        state = (self.mirror.reference.version, size)
-        same = state == self._selected_for
-        if same and (self.key.sort < 0 or now - self._sorted_at < SORT_SECONDS):
+        state = (*self._known(), size)
+        grown = state != self._selected_for
+        select = grown or (self._moving and now - self._selected_at >= SELECT_SECONDS)
+        sort = self.key.sort >= 0 and now - self._sorted_at >= SORT_SECONDS
+        if not (select or sort):
             return
-        if not same:
-            self._selected = self._select(size)
-            self._selected_for = state
+        if select:
+            rows = self._select(size)
+            self._selected_for, self._selected_at = state, now
+            sort = sort or grown or not np.array_equal(rows, self._selected)
+            self._selected = rows
+        if not sort:
+            return
         order = self._sort(self._selected) if self.key.sort != UNSORTED else self._selected
         self._sorted_at = now
-        if len(order) != len(self.order) or (order != self.order).any():
+        if not np.array_equal(order, self.order):
             self.order = order
             self.version += 1
 
+    def changed(self, rows: np.ndarray, since: int) -> np.ndarray:
+        """Of rows [n] and the view's columns: bool [n, columns], changed after `since`."""
+        marks = self.mirror.changed
+        out: np.ndarray
+        if len(self.parts) == 1:
+            name, _, columns = self.parts[0]
+            out = marks[name][rows[:, None], columns] > since
+            return out
+        out = np.zeros((len(rows), len(self.columns)), np.bool_)
+        for name, places, columns in self.parts:
+            out[:, places] = marks[name][rows[:, None], columns] > since
+        return out
+
+    def values(self, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """float64 [k] of k cells: their rows, and places in the view's columns."""
+        tables = self.mirror.tables
+        out: np.ndarray
+        if len(self.parts) == 1:
+            name, _, columns = self.parts[0]
+            out = tables[name][rows, columns[places]]
+            return out
+        first, second = self.sides
+        numbers = self.columns[places]
+        beside = numbers >= first.width
+        out = np.empty(len(rows))
+        out[~beside] = tables[first.name][rows[~beside], numbers[~beside]]
+        out[beside] = tables[second.name][rows[beside], numbers[beside] - first.width]
+        return out
+
+    def _known(self) -> tuple[int, int]:
+        return self.mirror.reference_version, self.mirror.reference.version
+
+    def _wanted(self) -> np.ndarray:
+        """Of ids: bool, whether the filter by class and text lets the instrument through."""
+        if self._wanted_for != self._known():
+            key, reference = self.key, self.mirror.reference
+            text = key.text.upper()
+            self._wanted_ids = np.zeros(len(reference) + 1, np.bool_)  # The last is for none.
+            for row in reference.by_id.values():
+                named = not text or text in row.symbol.upper()
+                asked = not key.classes or row.asset_class in key.classes
+                self._wanted_ids[row.id] = named and asked
+            self._wanted_for = self._known()
+        return self._wanted_ids
+
     def _select(self, size: int) -> np.ndarray:
-        key, reference = self.key, self.mirror.reference
-        if key.table != INSTRUMENTS.name:
-            return np.arange(size, dtype=np.uint32)
-        text = key.text.upper()
-        rows = [
-            row.id
-            for row in reference.by_id.values()
-            if row.id < size
-            and (not key.classes or row.asset_class in key.classes)
-            and (not text or text in row.symbol.upper())
-        ]
-        return np.array(sorted(rows), np.uint32)
+        key = self.key
+        table = self.mirror.tables[key.table]
+        if key.table == INSTRUMENTS.name:
+            keep = self._wanted()[:-1][:size]
+        else:
+            keep = np.ones(size, np.bool_)
+            if key.classes or key.text:
+                keep = self._wanted()[self._instruments(np.arange(size))]
+        if key.table in _IDENTITY:
+            keep = keep & ~np.isnan(table[:, _IDENTITY[key.table]])
+        for column, number in key.match:
+            keep = keep & (table[: len(keep), column] == number)
+        return np.flatnonzero(keep).astype(np.uint32)
+
+    def _instruments(self, rows: np.ndarray) -> np.ndarray:
+        """Instrument ids of rows, -1 where a row is of none."""
+        own = self.sides[0]
+        if own is INSTRUMENTS:
+            return rows.astype(np.int64)
+        if "instrument" not in own.names:
+            return np.full(len(rows), -1)
+        ids = self.mirror.tables[own.name][rows, own.index("instrument")]
+        known = (ids >= 0) & (ids < len(self.mirror.reference))
+        return np.where(known, ids, -1).astype(np.int64)
 
     def _sort(self, rows: np.ndarray) -> np.ndarray:
         if self.key.sort == BY_SYMBOL:
             by_id = self.mirror.reference.by_id
-            symbols = [by_id[row].symbol if row in by_id else "" for row in rows.tolist()]
+            ids = self._instruments(rows).tolist()
+            symbols = [by_id[number].symbol if number in by_id else "" for number in ids]
             places = sorted(range(len(rows)), key=symbols.__getitem__, reverse=self.key.descending)
             return rows[places]
-        values = self.mirror.tables[self.key.table][rows, self.key.sort]
+        side, column = self.sides[0], self.key.sort
+        if column >= side.width:
+            side, column = self.sides[1], column - side.width
+        values = self.mirror.tables[side.name][rows, column]
         known = np.isfinite(values)
         ranked = np.argsort(-values[known] if self.key.descending else values[known], kind="stable")
         return np.concatenate((rows[known][ranked], rows[~known]))  # Unknown is always last.
@@ -112,7 +245,7 @@ class Viewport:
         self.view, self.first = view, max(0, first)
         self.count = max(0, min(count, VIEWPORT_ROWS_MAX))
         self._cache: dict[tuple[int, int, int], bytes] = {}
-        self._cache_at = -1
+        self._cache_at = (-1, -1)
 
     @property
     def rows(self) -> np.ndarray:
@@ -124,10 +257,10 @@ class Viewport:
 
         Version -1 is a page that has nothing of this viewport yet.
         """
-        sequence = self.view.mirror.sequence
-        if self._cache_at != sequence:
+        now = self.view.mirror.sequence, self.view.version  # Rows may move between two changes.
+        if self._cache_at != now:
             self._cache.clear()
-            self._cache_at = sequence
+            self._cache_at = now
         key = (feed, since, version)
         found = self._cache.get(key)
         if found is None:
@@ -143,15 +276,16 @@ class Viewport:
             head = section(feed, ROWS, note + rows.astype("<u4").tobytes())
         if not len(rows):
             return head
-        table = view.mirror.tables[view.key.table]
-        changed = view.mirror.changed[view.key.table][rows[:, None], view.columns] > since
-        slots, columns = np.nonzero(changed)
+        changed = view.changed(rows, since)
+        slots, places = np.nonzero(changed)
         if not len(slots):
             return head
-        values = table[rows[slots], view.columns[columns]]
-        cells = (slots * len(view.columns) + columns).astype("<u2")
+        values = view.values(rows[slots], places)
+        cells = (slots * len(view.columns) + places).astype("<u2")
         told = version == view.version and view.key.table == INSTRUMENTS.name
-        base_ms, stamps, stamped = self._stamps(np.unique(slots) if told else slots[:0], since)
+        # The way of an event is measured on what live tells; what risk makes of it comes later.
+        live = slots[view.columns[places] < INSTRUMENTS.width] if told else slots[:0]
+        base_ms, stamps, stamped = self._stamps(np.unique(live), since)
         payload = b"".join(
             (
                 struct.pack("<IId", len(values), len(stamped), base_ms),

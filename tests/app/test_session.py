@@ -1,16 +1,22 @@
 """Sessions: ready pages get the newest, slow pages get fewer and newer, nobody queues."""
 
 import asyncio
+import contextlib
 import json
 import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.session import ACK, PUSH_MAGIC, WINDOW, Hub, Session, frame_push
-from app.view import CELLS, ROWS, SERIES, STATUS
-from compute.table import INSTRUMENTS
+from app.view import ALERTS, ANSWER, CELLS, NAMES, REFERENCE, ROWS, SERIES, STATUS
+from compute import delta
+from compute.bus import BusError
+from compute.table import INSTRUMENTS, LIVE_TABLES, RISK_TABLES
 from ingest import clock
+from ingest.instrument import Instrument, Reference
 from tests.app.test_view import COLUMNS, ROWS_MAX, Page, World
 
 LAST = INSTRUMENTS.index("last")
@@ -29,7 +35,9 @@ class Socket:
     def __init__(self) -> None:
         self.open, self.gone = True, False
         self.pushes: list[bytes] = []
-        self.page = Page()
+        self.page = Page()  # Of feed 0 ...
+        self.pages: dict[int, Page] = {}  # ... or of more, where a test says which.
+        self.told: list[tuple[int, object]] = []  # JSON of kinds 5 to 8.
         self.series: list[tuple] = []
         self.status: dict = {}
         self.sequence = 0
@@ -47,10 +55,12 @@ class Socket:
         self.sequence = int(sequence)
         at, seen = 32, 0
         while at < len(body):
-            _feed, kind, size = struct.unpack_from("<HHI", body, at)
+            feed, kind, size = struct.unpack_from("<HHI", body, at)
             data = body[at : at + 8 + size]
             if kind in (ROWS, CELLS):
-                self.page.read(data)
+                self.pages.get(feed, self.page).read(data)
+            elif kind in (NAMES, ALERTS, REFERENCE, ANSWER):
+                self.told.append((kind, json.loads(data[8:])))
             elif kind == SERIES:
                 self.series.append(read_series(data[8:]))
             elif kind == STATUS:
@@ -230,6 +240,9 @@ def test_a_page_that_asks_for_nonsense_harms_nobody(desk):
     ):
         session.control(message)
     assert desk.hub.nonsense == 4
+    session.control({"type": "filter", "feed": 0, "scope": 1})
+    session.control({"type": "filter", "feed": 0, "classes": [], "text": "", "book": None})
+    assert desk.hub.nonsense == 5
     session.control({"type": "viewport", "feed": 0, "first": 0, "count": 10})
     ack(session, socket)
     desk.change([(1, LAST, 4.0)])
@@ -308,3 +321,277 @@ def test_the_feeds_age_is_that_of_the_newest_event_shown(desk):
     now_ms = clock.now_ns() / 1e6
     desk.change([(4, INSTRUMENTS.index("ts_event"), now_ms - 3_000.0)])
     assert desk.hub.status()["feed_age_s"] == pytest.approx(3.0, abs=0.5)
+
+
+# ---- both workers, all tables --------------------------------------------------------------------
+
+BOTH = {
+    "feeds": [
+        {"kind": "grid", "table": "instruments", "columns": ["last", "delta", "bid", "yield"]},
+        {
+            "kind": "grid",
+            "table": "positions",
+            "columns": ["value_usd", "book", "instrument", "pnl", "dv01_usd"],
+        },
+        {"kind": "grid", "table": "exposures", "columns": ["scope", "net", "beta"]},
+        {"kind": "grid", "table": "exposures", "columns": ["net"], "match": {"scope": 1}},
+        {"kind": "grid", "table": "limits", "columns": ["id", "value", "state"]},
+        {"kind": "grid", "table": "execution", "columns": ["arrival_bp"]},
+        {"kind": "grid", "table": "classes", "columns": ["net", "pnl"]},
+    ]
+}
+number = st.one_of(st.integers(0, 3).map(float), st.floats(-1e9, 1e9), st.just(float("nan")))
+place = st.tuples(st.integers(0, 7), st.integers(0, 25), number)
+TOLD = ("instruments", "positions", "classes", "analytics", "risk", "exposures", "limits")
+told = st.tuples(st.sampled_from(TOLD), st.lists(place, max_size=15))
+event = st.one_of(
+    st.tuples(st.just("cut"), told),
+    st.tuples(st.just("lost"), told),  # A delta that never arrives: the image must heal it.
+    st.tuples(st.just("restart"), st.booleans()),
+    st.tuples(st.just("join"), st.integers(0, 5)),
+    st.tuples(st.just("ack"), st.integers(0, 5)),
+    st.tuples(st.just("shut"), st.integers(0, 5)),
+    st.tuples(st.just("sort"), st.tuples(st.integers(0, 5), st.sampled_from(["dv01_usd", "pnl"]))),
+)
+
+
+class Clients:
+    """A desk whose two workers lose deltas and start anew, and pages that come and go."""
+
+    def __init__(self, loop) -> None:
+        self.desk = Desk(loop)
+        self.pages: list[tuple[Session, Socket]] = []
+
+    def open(self) -> None:
+        socket = Socket()
+        socket.pages = {k: Page(len(feed["columns"])) for k, feed in enumerate(BOTH["feeds"])}
+        session = self.desk.hub.attach(BOTH, lambda: socket)
+        session.control({"type": "ready"})
+        for k, rows in enumerate((30, 5, 400, 3, 8, 400, 4)):
+            session.control({"type": "viewport", "feed": k, "first": k % 2, "count": rows})
+        self.pages.append((session, socket))
+
+    def tell(self, table: str, cells, lost: bool = False) -> None:
+        of_risk = table in {each.name for each in RISK_TABLES}
+        worker, track = self.desk.both[of_risk]
+        rows, width = self.desk.tables[table].shape
+        for row, column, value in cells:
+            self.desk.tables[table][row % rows, column % width] = value
+        entry = worker.cut()
+        if not lost and not self.desk.mirror.take([entry], track):
+            self.desk.mirror.take_image(worker.image(), track)
+        self.desk.hub.tick()
+
+    def restart(self, of_risk: bool) -> None:
+        worker, track = self.desk.both[of_risk]
+        for each in RISK_TABLES if of_risk else LIVE_TABLES:
+            worker.tables[each.name][:] = np.nan
+        worker.epoch, worker.sequence, worker.cutter = worker.epoch + 1, 0, delta.Cutter()
+        self.desk.mirror.take_image(worker.image(), track)
+
+    def check(self) -> None:
+        tables = self.desk.mirror.tables
+        for session, socket in self.pages:
+            for feed in session.feeds:
+                port = self.desk.hub._viewport(feed)
+                page = socket.pages[feed.index]
+                assert page.rows.tolist() == port.rows.tolist(), feed.key
+                whole = tables[feed.key.table]
+                beside = {"instruments": "analytics", "positions": "risk"}.get(feed.key.table)
+                if beside:
+                    whole = np.hstack((whole, tables[beside]))
+                expected = whole[port.rows][:, list(feed.key.columns)]
+                np.testing.assert_array_equal(page.cells, expected, str(feed.key))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(event, max_size=25))
+def test_every_cell_of_every_page_is_the_mirrors(events):
+    now = [100.0]
+    with (
+        contextlib.closing(asyncio.new_event_loop()) as loop,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for module in ("session", "view", "mirror"):
+            patch.setattr(f"app.{module}.time.monotonic", lambda: now[0])
+        clients = Clients(loop)
+        clients.open()
+        for kind, what in events:
+            now[0] += 0.07
+            pick = clients.pages[(what if isinstance(what, int) else 0) % len(clients.pages)]
+            if kind in ("cut", "lost"):
+                clients.tell(*what, lost=kind == "lost")
+            elif kind == "restart":
+                clients.restart(what)
+            elif kind == "join":
+                clients.open()
+            elif kind == "ack":
+                ack(*pick)
+            elif kind == "shut":
+                pick[1].open = not pick[1].open
+            else:
+                wish = {"type": "sort", "feed": 1, "column": what[1]}
+                clients.pages[what[0] % len(clients.pages)][0].control(wish)
+        for _, socket in clients.pages:
+            socket.open = True
+        for _ in range(3):
+            now[0] += 1.1
+            for table in ("instruments", "analytics"):
+                clients.tell(table, [])
+            for page in clients.pages:
+                ack(*page)
+        truth, mirror = clients.desk.tables, clients.desk.mirror
+        for name, table in truth.items():
+            np.testing.assert_array_equal(mirror.tables[name][: len(table)], table)
+        clients.check()
+
+
+def test_pages_that_miss_the_same_get_the_same_object_also_with_notes(desk):
+    pages = [desk.open() for _ in range(3)]
+    for page in pages:
+        ack(*page)
+    desk.mirror.names, desk.mirror.alerts = b'{"limits":{}}', b"[]"
+    desk.change([(2, LAST, 9.0)])
+    assert len({id(socket.pushes[-1]) for _, socket in pages}) == 1
+    for _, socket in pages:
+        assert socket.told == [(NAMES, {"limits": {}}), (ALERTS, [])]
+    late, late_socket = desk.open()
+    assert late_socket.told == pages[0][1].told
+    desk.mirror.alerts = b'[{"alert":"1"}]'
+    desk.hub.tick()
+    ack(late, late_socket)
+    assert late_socket.told[-1] == (ALERTS, [{"alert": "1"}])
+    assert [kind for kind, _ in late_socket.told] == [NAMES, ALERTS, ALERTS]
+    late.control({"type": "ready"})  # It comes back, and may have lost them.
+    assert [kind for kind, _ in late_socket.told[3:]] == [NAMES, ALERTS]
+
+
+def test_a_changed_instrument_reaches_the_page(desk):
+    session, socket = desk.open()
+    before = json.loads(session.reference)
+    ack(session, socket)
+    rows = list(desk.mirror.reference.by_id.values())
+    desk.mirror.reference = Reference([*rows, Instrument(3, "NEW", 0, "X", "EUR", 5.0, 0.01, 3)])
+    desk.hub.tick()
+    ((kind, changed),) = socket.told
+    assert (kind, [row["id"] for row in changed]) == (REFERENCE, [3])
+    assert changed[0]["symbol"] == "NEW"
+    assert changed[0]["multiplier"] == 5.0
+    merged = {row["id"]: row for row in before} | {3: changed[0]}
+    other, _ = desk.open()
+    assert merged == {row["id"]: row for row in json.loads(other.reference)}
+
+
+class Asked:
+    """A bus that hears questions."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict] = []
+        self.answers: dict[str, dict] = {}
+        self.away = False
+
+    async def ask_risk(self, message: dict) -> str:
+        if self.away:
+            raise BusError("Redis does not answer")
+        self.heard.append(message)
+        return "1-1"
+
+    async def answer(self, name: str, seconds: float) -> dict | None:
+        return self.answers.get(name)
+
+
+def settle(desk) -> None:
+    desk.hub.loop.run_until_complete(asyncio.gather(*desk.hub._asks))
+
+
+def test_an_acknowledgement_reaches_risk_and_its_answer_that_page_alone(desk):
+    desk.mirror.bus = Asked()
+    session, socket = desk.open()
+    _, other = desk.open()
+    session.control({"type": "acknowledge", "alert": "1-0-5", "person": "Ann", "id": "mine"})
+    name = f"web-{desk.hub.epoch}-1"
+    desk.mirror.bus.answers[name] = {"id": name, "acknowledged": {"alert": "1-0-5"}}
+    settle(desk)
+    expected = {"type": "acknowledge", "id": name, "alert": "1-0-5", "person": "Ann"}
+    assert desk.mirror.bus.heard == [expected]
+    ack(session, socket)
+    answer = {"type": "acknowledge", "id": "mine", "acknowledged": {"alert": "1-0-5"}}
+    assert socket.told == [(ANSWER, answer)]
+    assert other.told == []
+
+
+def test_the_person_is_whom_the_server_knows(desk):
+    desk.mirror.bus = Asked()
+    session = desk.hub.attach(SPEC, Socket, user="ann.lee")
+    session.control({"type": "acknowledge", "alert": "1-0-5", "person": "the chief"})
+    settle(desk)
+    assert desk.mirror.bus.heard[0]["person"] == "ann.lee"
+
+
+def test_what_cannot_be_asked_is_said_to_the_page(desk, monkeypatch):
+    desk.mirror.bus = Asked()
+    session, socket = desk.open()
+    trades = [{"book": 0, "instrument": 1, "quantity": 5.0}]
+    session.control({"type": "what_if", "trades": trades})
+    settle(desk)
+    ack(session, socket)
+    assert socket.told[-1][1]["error"] == "risk did not answer within 5 s"
+    desk.mirror.bus.away = True
+    session.control({"type": "what_if", "trades": trades})
+    settle(desk)
+    ack(session, socket)
+    assert socket.told[-1][1] == {"type": "what_if", "id": None, "error": "Redis does not answer"}
+    assert desk.hub.nonsense == 0
+    for message in ({"trades": []}, {"trades": trades, "id": 5}, {}):
+        session.control({"type": "what_if", **message})
+    assert desk.hub.nonsense == 3
+    monkeypatch.setattr("app.session.ASKS_MAX", 0)
+    session.control({"type": "what_if", "trades": trades})
+    assert desk.hub.nonsense == 4
+    assert len(desk.mirror.bus.heard) == 1
+
+
+def test_filters_of_other_tables_are_answered_at_once(desk, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("app.view.time.monotonic", lambda: now[0])
+    socket = Socket()
+    socket.pages = {0: Page(2), 1: Page(1)}
+    spec = {
+        "feeds": [
+            {"kind": "grid", "table": "positions", "columns": ["book", "quantity"], "rows": 8},
+            {"kind": "grid", "table": "exposures", "columns": ["net"], "rows": 8},
+        ]
+    }
+    session = desk.hub.attach(spec, lambda: socket)
+    session.control({"type": "ready"})
+    desk.tables["positions"][:4, 0] = [0, 1, 0, 1]
+    desk.tables["exposures"][:3, 0] = [0, 1, 2]
+    now[0] += 0.3
+    desk.change([])
+    desk.change_risk()
+    session.control({"type": "filter", "feed": 0, "book": 1})
+    ack(session, socket)
+    assert socket.pages[0].rows.tolist() == [1, 3]
+    session.control({"type": "filter", "feed": 1, "scope": 2})
+    ack(session, socket)
+    assert socket.pages[1].rows.tolist() == [2]
+    session.control({"type": "filter", "feed": 0})
+    ack(session, socket)
+    assert socket.pages[0].rows.tolist() == [0, 1, 2, 3]
+    assert desk.hub.nonsense == 0
+
+
+def test_the_strip_says_how_old_risk_is(desk):
+    desk.mirror.risk.ts_cut = 0
+    assert desk.hub.status()["risk_age_s"] is None
+    assert desk.hub.status()["notes"] == []
+    desk.mirror.risk.ts_cut = clock.now_ns() - 1_500_000_000
+    assert desk.hub.status()["risk_age_s"] == pytest.approx(1.5, abs=0.3)
+    assert desk.hub.status()["notes"] == []
+    desk.mirror.health = {"risk.0": {"now_ms": 0, "problem": "no image", "limits_breached": 2}}
+    assert desk.hub.status()["notes"] == ["risk waits: no image"]
+    assert desk.hub.status()["limits_breached"] == 2
+    desk.mirror.risk.ts_cut = clock.now_ns() - 7_000_000_000
+    assert desk.hub.status()["notes"] == ["risk numbers are 7 s old"]
+    desk.mirror.live.problem = "Redis is away"
+    assert desk.hub.status()["notes"] == ["Redis is away"]

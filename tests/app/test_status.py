@@ -36,6 +36,16 @@ def test_troubles_are_shown_when_there_are_some():
     assert "gaps" not in status.line({"live.0": LIVE}, NOW)
 
 
+def test_risk_is_told_where_there_is_one():
+    health = {"live.0": LIVE, "record.0": RECORD, "web.5006": WEB}
+    assert "risk" not in status.line(health, NOW)
+    risk = {"now_ms": NOW - 100, "behind_s": 0.12, "limits_breached": 2, "limits_unknown": 0}
+    line = status.line(health | {"risk.0": risk}, NOW)
+    assert line.endswith("2 pages · risk behind 120 ms · 2 limits breached")
+    line = status.line(health | {"risk.0": risk | {"now_ms": NOW - 9_000}}, NOW)
+    assert line.endswith("risk behind - · no news of risk")
+
+
 def test_who_has_reported_since():
     health = {"live.0": LIVE, "record.0": RECORD}
     assert status.reported(health, NOW - 1_000, ["live", "record"])

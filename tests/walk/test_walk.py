@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from app.standins import free_port
-from bench.browser import chromium
 from compute.archive import Archive
 from compute.bus import Bus, BusError
 from compute.row import PARTS, RECORD
@@ -25,6 +24,7 @@ from ingest.event import EVENT, NO_PRICE, Flag, Kind
 from ingest.frame import encode
 from ingest.instrument import AssetClass, Instrument
 from ingest.source import REFERENCE_TOPIC, Publisher
+from tests.browser import chromium
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = Path(os.environ.get("TICKGLASS_ARTIFACTS", ROOT / ".tickglass" / "artifacts"))

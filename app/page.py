@@ -1,0 +1,156 @@
+"""Rule: what every page knows beside its numbers, and what of it is new to a page.
+
+Instruments as a page reads them, the names of groups, books and limits, and the alerts. A page is
+made with all instruments; later it is sent those that changed since, names and alerts when they
+change. Everybody who misses the same is sent the same bytes.
+"""
+
+import json
+import threading
+from operator import attrgetter
+from typing import Any
+
+from app.mirror import Mirror
+from app.view import ALERTS, NAMES, NO_FEED, REFERENCE, json_section
+
+PAGE_FIELDS = ("symbol", "asset_class", "venue", "currency", "decimals", "price_format")
+# Left out where a row has them at this value.
+PAGE_EXTRAS: dict[str, Any] = {
+    "underlying": -1,
+    "expiry": "",
+    "strike": None,
+    "right": "",
+    "multiplier": 1.0,
+    "sector": "",
+    "country": "",
+}
+_FIELDS = ("id", *PAGE_FIELDS, *PAGE_EXTRAS)
+_read = attrgetter(*_FIELDS)
+
+
+class Note:
+    """One JSON text that pages hold, and its version: 0 is nothing told yet."""
+
+    def __init__(self, kind: int) -> None:
+        """`kind` of the section that carries it."""
+        self.kind, self.version = kind, 0
+        self.section = b""
+        self._text = b""
+
+    def take(self, text: bytes) -> None:
+        """The text as it is now; empty is no news."""
+        if text and text != self._text:
+            self._text, self.version = text, self.version + 1
+            self.section = json_section(NO_FEED, self.kind, text)
+
+
+class Instruments:
+    """Reference rows as pages read them; `version` moves on when one of them changes."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        """Those that the mirror has now."""
+        self.mirror = mirror
+        self.version = 0
+        self._rows: dict[int, tuple[Any, ...]] = {}
+        self._changed: dict[int, int] = {}  # id -> version of its newest change.
+        self._taken = (-1, -1)
+        self._whole = (-1, "[]")
+        self._since: dict[int, bytes] = {}
+        self._lock = threading.Lock()  # Pages are made in threads.
+        self.take()
+
+    def take(self) -> None:
+        """Look at the mirror's rows where it has new ones."""
+        reference = self.mirror.reference
+        state = self.mirror.reference_version, reference.version
+        if state == self._taken:
+            return
+        with self._lock:
+            rows = {number: _read(row) for number, row in reference.by_id.items()}
+            fresh = [number for number, row in rows.items() if self._rows.get(number) != row]
+            self._rows, self._taken = rows, state
+            if fresh:
+                self.version += 1
+                self._changed |= dict.fromkeys(fresh, self.version)
+                self._since.clear()
+
+    def whole(self) -> tuple[str, int]:
+        """A JSON list of all, and its version."""
+        self.take()
+        with self._lock:
+            if self._whole[0] != self.version:
+                text = _text(list(self._rows.values()))
+                self._whole = self.version, text
+            return self._whole[1], self._whole[0]
+
+    def since(self, version: int) -> bytes:
+        """A section with the rows that changed after `version`; b"" where none did."""
+        if version >= self.version:
+            return b""
+        found = self._since.get(version)
+        if found is None:
+            changed = [number for number, at in self._changed.items() if at > version]
+            rows = [self._rows[number] for number in changed if number in self._rows]
+            found = json_section(NO_FEED, REFERENCE, _text(rows).encode()) if rows else b""
+            self._since[version] = found
+        return found
+
+
+def _text(rows: list[tuple[Any, ...]]) -> str:
+    plain = len(_FIELDS) - len(PAGE_EXTRAS)
+    defaults = tuple(PAGE_EXTRAS.items())
+    out = []
+    for row in rows:
+        said = dict(zip(_FIELDS[:plain], row[:plain], strict=True))
+        extras = zip(defaults, row[plain:], strict=True)
+        said |= {name: value for (name, default), value in extras if value != default}
+        out.append(said)
+    return json.dumps(out, separators=(",", ":"))
+
+
+class Known:
+    """What one page has been sent of all this."""
+
+    def __init__(self, instruments: int) -> None:
+        """`instruments`: version of the rows that it was made with."""
+        self.made_with = self.instruments = instruments
+        self.names = self.alerts = 0
+
+    def forget(self) -> None:
+        """The page may have lost whatever came after it was made."""
+        self.instruments, self.names, self.alerts = self.made_with, 0, 0
+
+
+class Notes:
+    """All of it for one web process."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        """As the mirror has it now."""
+        self.mirror = mirror
+        self.instruments = Instruments(mirror)
+        self.names, self.alerts = Note(NAMES), Note(ALERTS)
+        self.take()
+
+    def take(self) -> None:
+        """Look at what the mirror has heard."""
+        self.instruments.take()
+        self.names.take(self.mirror.names)
+        self.alerts.take(self.mirror.alerts)
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """The versions of all."""
+        return self.instruments.version, self.names.version, self.alerts.version
+
+    def news(self, known: Known) -> list[bytes]:
+        """Sections that the page misses; from then on it has them."""
+        state = self.state
+        if (known.instruments, known.names, known.alerts) == state:
+            return []
+        parts = [self.instruments.since(known.instruments)]
+        if known.names != self.names.version:
+            parts.append(self.names.section)
+        if known.alerts != self.alerts.version:
+            parts.append(self.alerts.section)
+        known.instruments, known.names, known.alerts = state
+        return [part for part in parts if part]

@@ -1,0 +1,20 @@
+"""A headless Chromium that a test can click in, through Playwright's synchronous interface."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bench.browser import ARGUMENTS, executable
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser, ended at the end; the test has asked for Chromium by its marker."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
