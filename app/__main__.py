@@ -41,6 +41,10 @@ ClickHouse = Annotated[str | None, typer.Option(help="ClickHouse, http://host:po
 Database = Annotated[str | None, typer.Option(help="ClickHouse database of the record.")]
 Partitions = Annotated[int | None, typer.Option(help="Partitions of each topic.  [1]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the demo market.  [1]")]
+Reference = Annotated[
+    Path | None, typer.Option(help="Reference rows, CSV or JSON lines, over those published.")
+]
+Fund = Annotated[Path | None, typer.Option(help="Books and limits, TOML.  [the demo fund's]")]
 Speed = Annotated[float | None, typer.Option(help="Times the recorded speed.  [1]")]
 Repeat = Annotated[bool, typer.Option("--loop", help="Begin again at the end of the files.")]
 Paths = list[Path]
@@ -78,6 +82,8 @@ def up(  # noqa: PLR0913 (each argument is an option)
     redis: Redis = None,
     clickhouse: ClickHouse = None,
     seed: Seed = None,
+    reference: Reference = None,
+    fund: Fund = None,
 ) -> None:
     """Start everything on this machine: the demo market or recorded files, and the page.
 
@@ -93,7 +99,10 @@ def up(  # noqa: PLR0913 (each argument is an option)
         redis=redis,
         clickhouse=clickhouse,
         seed=seed,
+        reference=reference,
+        fund=fund,
     )
+    _check_fund(settings)
     if more and not replay:
         usage(f"up takes no path such as {more[0]} by itself. Did you mean --replay {more[0]}?")
     paths = tuple(path.absolute() for path in [*(replay or ()), *(more or ())])
@@ -110,6 +119,17 @@ def up(  # noqa: PLR0913 (each argument is an option)
             running.step()
     finally:
         running.close()
+
+
+def _check_fund(settings: Settings) -> None:
+    """Refuse a fund that cannot be before anything starts."""
+    from ingest import fund
+
+    if settings.fund:
+        try:
+            fund.load(settings.fund)
+        except fund.FundError as error:
+            usage(f"--fund {error}")
 
 
 def _replay_options(
@@ -138,10 +158,11 @@ def replay(  # noqa: PLR0913 (each argument is an option)
     kafka: Kafka = None,
     redis: Redis = None,
     data: Data = None,
+    reference: Reference = None,
     after: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Publish recorded files through Kafka, or, without PATHS, the demo market."""
-    settings = load(rate=rate, seed=seed, kafka=kafka, redis=redis, data=data)
+    settings = load(rate=rate, seed=seed, kafka=kafka, redis=redis, data=data, reference=reference)
     _need(settings, "kafka")
     _replay_options(bool(paths), rate, speed, loop=loop)
     from app import publish
@@ -158,6 +179,16 @@ def live(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
     from app import loops
 
     _run(lambda: loops.live(settings))
+
+
+@cli.command()
+def risk(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
+    """Turn live's numbers into Greeks, exposure and risk, and tell them through Redis."""
+    settings = load(kafka=kafka, redis=redis, data=data)
+    _need(settings, "kafka", "redis")
+    from app import loops
+
+    _run(lambda: loops.risk(settings))
 
 
 @cli.command()
@@ -239,14 +270,38 @@ def audit_count(
 
     Without an address it reads the record that is running, else the last one under --data.
     """
-    from app import loops
+    from app.audit import count
 
-    settings = load(clickhouse=clickhouse, database=database, data=data)
-    if not settings.clickhouse and not database:
-        settings = settings.model_copy(update={"database": last_database(settings)})
-    text, whole = loops.count(settings)
+    text, whole = count(_recorded(clickhouse, database, data))
     typer.echo(text)
     raise typer.Exit(0 if whole else FAILURE)
+
+
+@audit.command("alerts")
+def audit_alerts(
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+) -> None:
+    """Every alert on record: when, which limit, how late it was, and who acknowledged it.
+
+    Also checks the chain of hashes over the messages.
+    """
+    import json
+
+    from app.audit import alerts
+
+    text, found, whole = alerts(_recorded(clickhouse, database, data))
+    typer.echo(json.dumps(found) if as_json else text)
+    raise typer.Exit(0 if whole else FAILURE)
+
+
+def _recorded(clickhouse: str | None, database: str | None, data: Path | None) -> Settings:
+    settings = load(clickhouse=clickhouse, database=database, data=data)
+    if not settings.clickhouse and not database:
+        return settings.model_copy(update={"database": last_database(settings)})
+    return settings
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

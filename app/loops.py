@@ -5,6 +5,8 @@ minute, in which nothing may yet be waiting in Kafka to be read.
 """
 
 import contextlib
+import fcntl
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +18,9 @@ from app.process import Loop
 from app.settings import Settings
 from compute.bus import Bus, BusError
 from compute.engine import Engine
-from ingest import clock
+from ingest import clock, fund
 from ingest.event import EVENT
+from ingest.fund import Fund
 from ingest.instrument import Instrument
 from ingest.source import ReferenceSource
 
@@ -56,58 +59,77 @@ def live(settings: Settings) -> Loop:
         PatientRows(settings.kafka, "live"),
         Bus(settings.redis),
         Publisher(settings.kafka),
+        books=_fund(settings).books,
     )
-    _compile(loop.engine)
+    _compile(loop.engine, settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     return loop
 
 
+def risk(settings: Settings) -> Loop:
+    """The tables of `live` -> Greeks, curves, exposure -> Redis."""
+    from compute import factor, options
+    from compute.alerts import RESTORE_NS, Alerts
+    from compute.exposure import Exposure
+    from compute.follow import ReferenceFollower
+    from compute.rates_part import RatesPart
+    from compute.risk import Risk
+    from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
+
+    options.rehearse()
+    exposure = Exposure(_fund(settings), factor.demo)
+    rates = RatesPart(exposure.take_key_rates)
+
+    def rate(currency: str, years: float) -> float:
+        curve = rates.rates.curves.get(currency) if rates.rates else None
+        zero = float(curve.zero(years)[0]) if curve else math.nan
+        return zero if math.isfinite(zero) else options.flat_rate(currency, years)
+
+    parts = (rates, options.Options(rate), exposure)
+    bus, topic = Bus(settings.redis), PatientRows(settings.kafka, "risk")
+    first = topic.read_all()
+    topic.close()
+    alerts = Alerts(exposure, bus, Publisher(settings.kafka, once=True))
+    told = Source(settings.kafka, "risk", patience=SELDOM, topics=(ALERTS_TOPIC,))
+    alerts.restore(told.read_since(clock.now_ns() - RESTORE_NS))
+    told.close()
+    return Risk(ReferenceFollower(bus, first), bus, parts, desk=alerts)
+
+
 def record(settings: Settings) -> Loop:
     """Kafka's frames -> rows in ClickHouse."""
+    from compute.alert_record import AlertRecord
     from compute.archive import Archive
     from compute.checkpoint import Checkpoints
     from compute.record import Record
-    from ingest.source import Source
+    from ingest.source import ALERTS_TOPIC, SELDOM, Source
 
+    archive = Archive(settings.clickhouse, settings.database)
+    alerts = Source(settings.kafka, "record", patience=SELDOM, topics=(ALERTS_TOPIC,))
     loop = Record(
         Source(settings.kafka, "record"),
         PatientRows(settings.kafka, "record"),
-        Archive(settings.clickhouse, settings.database),
+        archive,
         Checkpoints(settings.data / "checkpoints" / settings.database),
+        alerts=AlertRecord(alerts, archive),
         tell=_teller(settings, "record.0"),
     )
-    _compile(loop.engine)
+    _compile(loop.engine, settings)
     return loop
 
 
-def count(settings: Settings) -> tuple[str, bool]:
-    """The record's account by partition, and whether it is whole.
-
-    Starts ClickHouse's stand-in on the data folder where nothing runs.
-    """
-    from app import standins
-    from compute.archive import Archive, describe_count
-
-    with contextlib.ExitStack() as stack:
-        url = settings.clickhouse
-        if not url:
-            if not (settings.data / "clickhouse").is_dir():
-                raise RuntimeError(
-                    f"There is no record under {settings.data}. Give --data or --clickhouse, or "
-                    "make one: ./tickglass up."
-                )
-            folder = ("--data", str(settings.data))
-            url = stack.enter_context(standins.started(settings, "clickhouse", *folder))
-        archive = Archive(url, settings.database)
-        stack.callback(archive.close)
-        counts = archive.count()
-    whole = all(count.holes == count.doubles == count.torn == 0 for count in counts)
-    return f"{describe_count(counts)}\n{settings.database} at {archive.address}", whole
+def _fund(settings: Settings) -> Fund:
+    """The books and limits that the user named, or the demo's."""
+    return fund.load(settings.fund) if settings.fund else fund.DEMO
 
 
-def _compile(engine: Engine) -> None:
-    engine.step(np.zeros(0, EVENT), None)
-    engine.total()
+def _compile(engine: Engine, settings: Settings) -> None:
+    """Make the kernels ready. Who comes second waits, and loads what the first one has compiled."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data / "kernels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        engine.step(np.zeros(0, EVENT), None)
+        engine.total()
 
 
 def _teller(settings: Settings, role: str) -> Callable[[dict[str, Any]], None] | None:

@@ -7,6 +7,7 @@ of a wheel or any server on the PATH, ClickHouse is chDB (app/chdb_http.py).
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -22,11 +23,13 @@ from app.process import Stop
 from app.settings import ROOT, Settings
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_000)  # Of stand-ins whose port nobody named.
 REDIS_BYTES_MAX = 1 << 30  # Six times 512 deltas of 300 kB (compute/bus.py) and a few images.
 START_SECONDS = 30.0  # chDB opens a big record in a few seconds; more is a fault.
 START_POLL_SECONDS = 0.02
 END_SECONDS = 3.0
 CONNECT_SECONDS = 10.0
+ALERTS_KEPT_MS = 100 * 86_400_000  # Longer than `risk` reads back at its start.
 
 
 class StandinError(RuntimeError):
@@ -34,10 +37,16 @@ class StandinError(RuntimeError):
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on at this moment."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
+    """A port on loopback that nobody listens on at this moment.
+
+    Below those that the system gives to outgoing connections (32768 and up on Linux): one of
+    them may take a port between our looking and a stand-in's listening, or while it is restarted.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind((LOOPBACK, port))
+            return port
 
 
 def serve_kafka(
@@ -45,14 +54,16 @@ def serve_kafka(
 ) -> None:
     """A broker with all topics of the product, until `stop` is set."""
     from app import kafka_log
-    from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
+    from ingest.quarantine import QUARANTINE_TOPIC
+    from ingest.source import ALERTS_TOPIC, REFERENCE_TOPIC, TOPICS
 
     if brokers != 1:
         raise StandinError(
             f"the Kafka stand-in is one broker, not {brokers}. "
             "Start a cluster with deploy/kafka/start --brokers 3 and give --kafka"
         )
-    topics = dict.fromkeys((*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC), partitions)
+    names = (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC)
+    topics = dict.fromkeys(names, partitions)
     kafka_log.serve(topics, on_ready, stop)
 
 
@@ -65,8 +76,14 @@ def make_topics(brokers: str, partitions: int) -> None:
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.cimpl import NewTopic
 
-    from ingest.source import QUARANTINE_TOPIC, REFERENCE_TOPIC, TOPICS
+    from ingest.quarantine import QUARANTINE_TOPIC
+    from ingest.source import ALERTS_TOPIC, REFERENCE_TOPIC, TOPICS
 
+    config: dict[str, dict[str, str]] = {
+        REFERENCE_TOPIC: {"cleanup.policy": "compact"},
+        QUARANTINE_TOPIC: {},
+        ALERTS_TOPIC: {"retention.ms": str(ALERTS_KEPT_MS)},
+    }
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
     wanted: list[NewTopic] = []
     try:
@@ -79,10 +96,8 @@ def make_topics(brokers: str, partitions: int) -> None:
                     f"Give --partitions {found}, or another cluster."
                 )
         wanted = [
-            NewTopic(topic, partitions, config={"cleanup.policy": "compact"})
-            if topic == REFERENCE_TOPIC
-            else NewTopic(topic, partitions)
-            for topic in (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC)
+            NewTopic(topic, partitions, config=config.get(topic, {}))
+            for topic in (*TOPICS, *config)
             if topic not in there
         ]
         for future in admin.create_topics(wanted).values() if wanted else ():

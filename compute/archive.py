@@ -8,6 +8,7 @@ harmless; `highest_offsets` makes any other cut of the log safe to resume from.
 """
 
 import contextlib
+import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from compute import chain
+from compute.alert_row import COLUMNS, AlertRow, packed
+from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
 from ingest.event import PRICE_UNIT, Flag, Kind
 
@@ -119,13 +122,14 @@ class Archive:
         self._command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         for statement in ddl(self.database):
             self._command(statement)
-        for table, shape in (("events", RECORD), ("blocks", BLOCK)):
+        shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
+        for table, shape in shapes.items():
             found = self._rows(
                 "SELECT name, type FROM system.columns "
                 "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
                 {"database": self.database, "table": table},
             )
-            if [(str(name), str(kind)) for name, kind in found] != columns(shape):
+            if [(str(name), str(kind)) for name, kind in found] != shape:
                 raise ArchiveError(
                     f"table {self.database}.{table} at {self.address} has another shape than "
                     f"schema {SCHEMA}: name another database, or move that one away",
@@ -143,7 +147,8 @@ class Archive:
         )
         running = (
             "SELECT query_id FROM system.processes "
-            f"WHERE query_kind = 'Insert' AND query ILIKE '%{self.database}.events%'"
+            f"WHERE query_kind = 'Insert' AND (query ILIKE '%{self.database}.events%' "
+            f"OR query ILIKE '%{self.database}.alerts%')"
         )
         former = {row[0] for row in self._rows(running)}
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
@@ -181,16 +186,26 @@ class Archive:
         self._insert("blocks", BLOCK, native([sealed], BLOCK), f"blocks-{token}")
 
     def _insert(self, table: str, shape: np.dtype, body: bytearray, token: str) -> None:
+        self._send(table, list(shape.names or ()), body, token, "Native")
+
+    def _send(self, table: str, names: list[str], body: bytearray, token: str, form: str) -> None:
         settings = WHOLE | {"insert_deduplication_token": token}
         client = self._connected()
         with _translated(self, f"insert into {table}"):
             client.raw_insert(
                 f"{self.database}.{table}",
-                column_names=list(shape.names or ()),
+                column_names=names,
                 insert_block=memoryview(body),  # type: ignore[arg-type]  # Sent as it lies.
-                fmt="Native",
+                fmt=form,
                 settings=settings,
             )
+
+    def insert_alerts(self, rows: Sequence[AlertRow]) -> None:
+        """Put alerts on record, all or none; again with the same rows until it succeeds."""
+        hashed = hashlib.sha256(b"".join(one.link for one in rows))
+        body = bytearray(b"".join(map(packed, rows)))
+        names = [name for name, _ in COLUMNS]
+        self._send("alerts", names, body, f"alerts-{hashed.hexdigest()}", "RowBinary")
 
     # Resuming
 
@@ -244,7 +259,31 @@ class Archive:
         )
         return {(t, p, offset) for t, p, offset in found if offset > after.get((t, p), -1)}
 
+    def last_alerts(self) -> dict[tuple[int, int], tuple[int, bytes]]:
+        """Of each (topic, partition) the highest offset of an alert on record, and its link."""
+        found = self._rows(
+            "SELECT topic, partition, max(offset), argMax(hex(link), offset) "
+            f"FROM {self.database}.alerts GROUP BY topic, partition"
+        )
+        return {(t, p): (int(offset), bytes.fromhex(link)) for t, p, offset, link in found}
+
     # Reading
+
+    def alerts(self, since_ns: int = 0) -> list[Alert]:
+        """The alerts made since that moment, in the order of the log of each partition."""
+        rows = self.alert_rows(
+            f"ts_alert >= fromUnixTimestamp64Nano(toInt64({since_ns})) ORDER BY ts_alert, "
+            "partition, offset"
+        )
+        return [alert for one in rows if (alert := one.alert) is not None]
+
+    def alert_rows(self, where: str = "1 ORDER BY topic, partition, offset") -> list[AlertRow]:
+        """Messages on record as they came, also those that are no alert, with their hashes."""
+        found = self._rows(
+            "SELECT topic, partition, offset, toUnixTimestamp64Nano(ts_log), hex(message), "
+            f"hex(digest), hex(link) FROM {self.database}.alerts WHERE {where}"
+        )
+        return [AlertRow(*row[:4], *map(bytes.fromhex, row[4:])) for row in found]
 
     def read_block(self, topic: int, partition: int, first: int, last: int) -> bytes:
         """Canonical bytes of the rows of offsets first..last, as they stand in the database."""
@@ -431,10 +470,12 @@ def ddl(database: str) -> tuple[str, ...]:
         "INDEX instruments instrument TYPE minmax",
     ]
     blocks = [f"`{name}` {kind}" for name, kind in columns(BLOCK)]
+    alerts = [f"`{name}` {kind}" for name, kind in COLUMNS]
     writers = ["epoch UInt64", "ts DateTime64(9, 'UTC')"]
     tables = (
         ("events", events, f"topic, partition, offset, `index`) {window}"),
         ("blocks", blocks, f"topic, partition, first) {window}"),
+        ("alerts", alerts, f"topic, partition, offset) {window}"),
         ("writers", writers, "epoch)"),
     )
     return tuple(

@@ -6,7 +6,10 @@ travels in one MULTI with the whole image that includes it, so image, offsets, e
 are never torn apart.
 """
 
+import asyncio
 import json
+import time
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,11 @@ DELTAS_MAX = 512  # About 5 s of cuts; a reader further behind takes the image a
 READ_COUNT = 32  # Deltas a read hands over at most; 32 x 300 kB is 10 MB.
 PIECE_BYTES = 262_144  # 0.1 ms of Redis's time.
 SOCKET_SECONDS = 2.0
+ASKS_MAX = 1_000  # What people ask of `risk` and it has not read; it reads ten times a second.
+ASK_BYTES_MAX = 65_536  # A thousand hypothetical trades.
+ASK_COUNT = 32  # Asks a read hands over at most.
+ANSWER_SECONDS = 20  # How long an answer waits for who asked; ten of 100 kB a second at most.
+ANSWER_POLL_SECONDS = 0.02
 
 
 class BusError(RuntimeError):
@@ -41,7 +49,7 @@ def _key(kind: str, worker: int = 0) -> str:
 
 
 class Bus:
-    """The synchronous side: `live`, `record` and the supervisor."""
+    """The synchronous side: `live`, `record`, `risk` and the supervisor."""
 
     def __init__(self, url: str) -> None:
         """Connect lazily to `url`, for example redis://127.0.0.1:6379/0."""
@@ -105,10 +113,62 @@ class Bus:
             newest: list = self._redis.xrevrange(_key("deltas", worker), count=1)  # type: ignore[assignment]
         return int(newest[0][0].split(b"-")[0]) if newest else 0
 
-    def set_reference(self, data: bytes) -> None:
-        """The reference rows as one JSON array, for web processes."""
+    def image(self, worker: int = 0) -> bytes | None:
+        """The newest image of a worker, if there is one."""
         with self._door():
-            self._redis.set(f"{PREFIX}reference", data)
+            return self._redis.get(_key("image", worker))  # type: ignore[return-value]
+
+    def deltas(
+        self, epoch: int, sequence: int, worker: int = 0, wait_s: float = 0.0
+    ) -> list[tuple[int, int, bytes]]:
+        """The (epoch, sequence, frame) after the given one, READ_COUNT at most.
+
+        Without any it waits at most `wait_s`, below SOCKET_SECONDS, and answers an empty list.
+        """
+        name, last = _key("deltas", worker), f"{epoch}-{sequence}"
+        block = max(1, round(wait_s * 1e3)) if wait_s > 0 else None  # Redis waits for ever at 0.
+        with self._door():
+            return _entries(self._redis.xread({name: last}, READ_COUNT, block=block) or {})
+
+    def set_reference(self, data: bytes) -> None:
+        """The reference rows as one JSON array, for `risk` and web processes."""
+        with self._door():
+            names = (f"{PREFIX}reference", f"{PREFIX}reference.stamp")
+            self._redis.mset(dict(zip(names, (data, zlib.crc32(data)), strict=True)))
+
+    def reference(self) -> bytes | None:
+        """The reference rows, if there are any."""
+        with self._door():
+            return self._redis.get(f"{PREFIX}reference")  # type: ignore[return-value]
+
+    def reference_stamp(self) -> bytes | None:
+        """What differs when the reference rows do; to be asked often."""
+        with self._door():
+            return self._redis.get(f"{PREFIX}reference.stamp")  # type: ignore[return-value]
+
+    def set_names(self, data: bytes) -> None:
+        """What the numbers of groups, books and limits mean, as one JSON object."""
+        with self._door():
+            self._redis.set(f"{PREFIX}names", data)
+
+    def set_alerts(self, data: bytes) -> None:
+        """The alerts that stand and the newest that are over, as one JSON array."""
+        with self._door():
+            self._redis.set(f"{PREFIX}alerts", data)
+
+    def asks(self, last_id: str) -> list[tuple[str, bytes]]:
+        """(id, JSON) of what people asked after that id, ASK_COUNT at most; does not wait.
+
+        An id is `<ms>-<number>`, in the order in which they were asked, on Redis's clock.
+        """
+        with self._door():
+            found = self._redis.xread({f"{PREFIX}asks": last_id}, ASK_COUNT)
+        return [(ask_id.decode(), fields.get(b"a", b"")) for ask_id, fields in _rows(found or {})]
+
+    def answer(self, ask: str, data: bytes) -> None:
+        """Keep the answer to an ask of that name for ANSWER_SECONDS."""
+        with self._door():
+            self._redis.set(f"{PREFIX}answers:{ask}", data, ex=ANSWER_SECONDS)
 
     def report(self, role: str, health: dict[str, Any]) -> None:
         """Say how a process is; `health` must have `now_ms`."""
@@ -143,6 +203,41 @@ class AsyncBus:
         """The reference rows, if there are any."""
         data: bytes | None = await self._ask(self._redis.get(f"{PREFIX}reference"))
         return data
+
+    async def names(self) -> bytes | None:
+        """What the numbers of groups, books and limits mean, if `risk` has told."""
+        data: bytes | None = await self._ask(self._redis.get(f"{PREFIX}names"))
+        return data
+
+    async def alerts(self) -> bytes | None:
+        """The alerts that stand and the newest that are over, if `risk` has told: a JSON array."""
+        data: bytes | None = await self._ask(self._redis.get(f"{PREFIX}alerts"))
+        return data
+
+    async def ask_risk(self, message: dict[str, Any]) -> str:
+        """Ask something of `risk` (compute/ask.py says what); the id that Redis gave it.
+
+        ValueError where it is longer than ASK_BYTES_MAX.
+        """
+        data = json.dumps(message, separators=(",", ":")).encode()
+        if len(data) > ASK_BYTES_MAX:
+            raise ValueError(f"an ask of {len(data):,} bytes; {ASK_BYTES_MAX:,} is the limit")
+        entry: dict[Any, Any] = {b"a": data}
+        given = await self._ask(
+            self._redis.xadd(f"{PREFIX}asks", entry, maxlen=ASKS_MAX, approximate=True)
+        )
+        return str(given.decode())
+
+    async def answer(self, ask: str, seconds: float = SOCKET_SECONDS) -> dict[str, Any] | None:
+        """The answer to the ask with that `id`, waited for at most `seconds`; None without one."""
+        deadline = time.monotonic() + seconds
+        while True:
+            data = await self._ask(self._redis.get(f"{PREFIX}answers:{ask}"))
+            if data is not None:
+                return dict(json.loads(data))
+            if time.monotonic() >= deadline:
+                return None
+            await asyncio.sleep(ANSWER_POLL_SECONDS)
 
     async def health(self) -> dict[str, dict[str, Any]]:
         """The newest report of every process, by role."""
@@ -182,11 +277,15 @@ class AsyncBus:
 
 
 def _entries(answer: Any) -> list[tuple[int, int, bytes]]:
+    found = []
+    for entry_id, fields in _rows(answer):
+        epoch, sequence = entry_id.split(b"-")
+        found.append((int(epoch), int(sequence), fields[b"d"]))
+    return found
+
+
+def _rows(answer: Any) -> "Iterator[tuple[bytes, dict[bytes, bytes]]]":
     # RESP2 answers [[name, entries]], RESP3 {name: [entries]}.
     streams = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer]
-    found = []
     for rows in streams:
-        for entry_id, fields in rows[0] if rows and isinstance(rows[0], list) else rows:
-            epoch, sequence = entry_id.split(b"-")
-            found.append((int(epoch), int(sequence), fields[b"d"]))
-    return found
+        yield from rows[0] if rows and isinstance(rows[0], list) else rows

@@ -161,6 +161,7 @@ class Exposure:
         return {
             **self.groups.names(),
             "limits": {limit.id: limit.name for limit in self.fund.limits},
+            "books": {book.id: [book.name, book.trader, book.strategy] for book in self.fund.books},
             "nav": "start of day",
             "netting": "underlying",
         }

@@ -200,12 +200,15 @@ class Ledger:
         for name in ("slots", "costs", "lots", "open", "orders", "control"):
             setattr(other, name, getattr(self, name).copy())
         other.tables = {name: table.copy() for name, table in self.tables.items()}
+        other._positions = self._positions.copy()  # noqa: SLF001
+        other.tables["positions"] = other._positions[: len(self.tables["positions"])]  # noqa: SLF001
         return other
 
     def pack(self, used: int) -> bytes:
         """All that happened, without the slots and lots that are free."""
         high = int(self.control[CONTROL.index("lots_high")])
         orders = min(int(self.control[CONTROL.index("orders")]), ORDERS_MAX)
+        self.widen(used)  # Whoever never asks for totals has positions all the same.
         parts = (
             *(self.control, self.slots[:used], self.costs[:used]),
             *(self.lots[:high], self.open[:high], self.orders[:orders]),

@@ -80,6 +80,19 @@ class Rows(Protocol):
         """Rows that came since."""
 
 
+class Alerts(Protocol):
+    """What `record` needs of compute.alert_record.AlertRecord."""
+
+    problem: str
+    rows_recorded: int
+
+    def begin(self) -> None:
+        """Stand behind what is on record."""
+
+    def step(self, now: float) -> int:
+        """Record what has arrived, if it is time."""
+
+
 class Piece(NamedTuple):
     """Rows of whole frames of one partition, in order."""
 
@@ -98,16 +111,20 @@ class Record:
         archive: Archive,
         checkpoints: Checkpoints,
         *,
+        alerts: Alerts | None = None,
         flush_s: float = FLUSH_SECONDS,
         tell: Callable[[dict[str, Any]], None] | None = None,
         now_ns: Callable[[], int] = clock.now_ns,
         elapsed_ns: Callable[[], int] = time.monotonic_ns,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Nothing is asked of ClickHouse before the first `step`; `tell` hears of our health."""
+        """Nothing is asked of ClickHouse before the first `step`; `tell` hears of our health.
+
+        `alerts` records another topic in between.
+        """
         self.frames, self.rows = frames, rows
         self.archive, self.checkpoints = archive, checkpoints
-        self.flush_s, self.tell = flush_s, tell
+        self.alerts, self.flush_s, self.tell = alerts, flush_s, tell
         self.now_ns, self._elapsed_ns, self._wait = now_ns, elapsed_ns, wait
         self.reference = Reference(rows.read_all())
         self.recorded: Positions = {}  # on record
@@ -138,6 +155,8 @@ class Record:
         if self.state == "starting":
             self._attempt(self._start)
             return 0
+        if self.alerts is not None:
+            self.alerts.step(now)
         count = 0
         if self.pending_rows + self._waiting_rows() < PENDING_ROWS_MAX:
             count = self._poll()
@@ -181,6 +200,8 @@ class Record:
     def _start(self) -> None:
         self.archive.prepare()
         self._epoch = self.archive.claim(self.now_ns())
+        if self.alerts is not None:
+            self.alerts.begin()
         assigned = set(self.frames.assigned)
         highest = self.archive.highest_offsets()
         self.recorded = {place: highest[place] for place in highest if place in assigned}
@@ -394,11 +415,13 @@ class Record:
         self._refresh()
         if self.tell is None:
             return
+        problem = self.problem or (self.alerts.problem if self.alerts else "")
         self.tell(
             {
-                "state": "waiting" if self.problem else self.state,
-                "problem": self.problem,
+                "state": "waiting" if problem else self.state,
+                "problem": problem,
                 "recorded_rows": self.rows_recorded,
+                "recorded_alerts": self.alerts.rows_recorded if self.alerts else 0,
                 "rows_per_s": round(self._rate.read(self.now_ns())),
                 "behind_s": round(self.behind_s, 3),
                 "behind_frames": self.frames.lag(self.positions),

@@ -6,7 +6,8 @@ protocol: a worker starts at once, and the same worker always owns the same inst
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from confluent_kafka import (
@@ -17,23 +18,25 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from confluent_kafka import Message as KafkaMessage
 
 from ingest.instrument import AssetClass, Instrument
+from ingest.quarantine import Headers, Refused
 
 TOPICS = (*(asset_class.topic for asset_class in AssetClass), "fills")
 FILLS = len(AssetClass)  # Index of `fills` among TOPICS.
 TOPIC_INDEX = {topic: index for index, topic in enumerate(TOPICS)}
 REFERENCE_TOPIC = "reference"
-QUARANTINE_TOPIC = "quarantine"
+ALERTS_TOPIC = "alerts"  # What limits raise: JSON, compute/limits.py; the key is the limit.
+ALERTS = len(TOPICS)  # Its index, behind those of the market.
+_NAMES = (*TOPICS, ALERTS_TOPIC)
+_INDEX = {topic: index for index, topic in enumerate(_NAMES)}
 
 POLL_MESSAGES_MAX = 512  # x up to a few hundred events a frame: a batch of about 100,000 events.
 POLL_SECONDS = 0.02  # How long an idle poll sleeps in the client; a message wakes it at once.
 CONNECT_SECONDS = 10.0
 
 Positions = dict[tuple[int, int], int]  # (topic index, partition) -> offset
-
-
-Headers = list[tuple[str, str | bytes | None]]
 
 
 class Message(NamedTuple):
@@ -55,6 +58,8 @@ class Patience(NamedTuple):
 
 EAGER = Patience(100, 1)  # `live`: whatever there is, now.
 PATIENT = Patience(100, 262_144)  # `record`: fewer and bigger answers; it may lag.
+SELDOM = Patience(500, 1)  # Topics of which little is expected, at once when it comes.
+REFUSED_MAX = 1_000  # Refused reference rows that are kept for whoever asks.
 
 
 class SourceError(RuntimeError):
@@ -98,7 +103,7 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
 class Source:
     """A consumer of all market and fill topics, or of one worker's share of their partitions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         brokers: str,
         group: str,
@@ -106,12 +111,14 @@ class Source:
         workers: int = 1,
         *,
         patience: Patience = EAGER,
+        topics: Sequence[str] = TOPICS,
     ) -> None:
         """Connect and find the partitions; reading starts at `seek`.
 
-        `patience` is how a fetch trades delay for fewer, bigger answers.
+        `patience` is how a fetch trades delay for fewer, bigger answers; `topics` are others
+        than the market's where given.
         """
-        self.brokers = brokers
+        self.brokers, self._topics = brokers, tuple(topics)
         self._consumer = Consumer(
             {
                 **_config(brokers),
@@ -127,8 +134,8 @@ class Source:
                 "fetch.message.max.bytes": 2_097_152,
             }
         )
-        counts = _partitions(self._consumer, TOPICS, brokers)
-        every = [(TOPIC_INDEX[topic], part) for topic in TOPICS for part in range(counts[topic])]
+        counts = _partitions(self._consumer, topics, brokers)
+        every = [(_INDEX[topic], part) for topic in topics for part in range(counts[topic])]
         self.log = str(self._consumer.list_topics(timeout=CONNECT_SECONDS).cluster_id)
         self.assigned = [place for k, place in enumerate(sorted(every)) if k % workers == worker]
         self.errors = 0
@@ -137,9 +144,9 @@ class Source:
         """Read on after `positions` (the last offset taken); from the beginning where absent."""
         self._consumer.assign(
             [
-                TopicPartition(TOPICS[topic], part, positions.get((topic, part), -1) + 1)
+                TopicPartition(_NAMES[topic], part, positions.get((topic, part), -1) + 1)
                 if (topic, part) in positions
-                else TopicPartition(TOPICS[topic], part, OFFSET_BEGINNING)
+                else TopicPartition(_NAMES[topic], part, OFFSET_BEGINNING)
                 for topic, part in self.assigned
             ]
         )
@@ -157,7 +164,7 @@ class Source:
             error = message.error()
             if error is None:
                 yield Message(
-                    TOPIC_INDEX[message.topic()],
+                    _INDEX[message.topic()],
                     message.partition(),
                     message.offset(),
                     message.timestamp()[1] * 1_000_000,
@@ -170,7 +177,7 @@ class Source:
         """Tell Kafka how far we are, for its lag tools; never trusted for resuming."""
         self._consumer.commit(
             offsets=[
-                TopicPartition(TOPICS[topic], part, offset + 1)
+                TopicPartition(_NAMES[topic], part, offset + 1)
                 for (topic, part), offset in positions.items()
             ],
             asynchronous=True,
@@ -181,11 +188,44 @@ class Source:
         behind = 0
         for topic, part in self.assigned:
             _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(TOPICS[topic], part), cached=True
+                TopicPartition(_NAMES[topic], part), cached=True
             )
             if high > 0:
                 behind += max(0, high - 1 - positions.get((topic, part), -1))
         return behind
+
+    def read_since(self, ts_ns: int, seconds: float = CONNECT_SECONDS) -> list[Message]:
+        """All that was published since that time, up to the log's present end, by partition.
+
+        SourceError where that cannot be read within `seconds`; half of it would mislead.
+        """
+        at_ms = ts_ns // 1_000_000
+        places = [TopicPartition(_NAMES[topic], part, at_ms) for topic, part in self.assigned]
+        found: dict[tuple[int, int], list[Message]] = {place: [] for place in self.assigned}
+        deadline = time.monotonic() + seconds
+        try:
+            begins = self._consumer.offsets_for_times(places, timeout=seconds)
+            ends = {
+                (_INDEX[place.topic], place.partition): self._consumer.get_watermark_offsets(
+                    place, timeout=seconds
+                )[1]
+                for place in begins
+                if place.offset >= 0  # Below: nothing that young.
+            }
+        except KafkaException as error:
+            raise SourceError(
+                f"Kafka at {self.brokers} does not say its offsets: {error}"
+            ) from None
+        self._consumer.assign([place for place in begins if place.offset >= 0])
+        while any(not found[place] or found[place][-1].offset < ends[place] - 1 for place in ends):
+            if time.monotonic() > deadline:
+                raise SourceError(
+                    f"Kafka at {self.brokers} did not give all of {', '.join(self._topics)} within "
+                    f"{seconds:.0f} s. Check the brokers."
+                )
+            for message in self.poll():
+                found[message[:2]].append(message)
+        return [message for place in self.assigned for message in found[place]]
 
     def close(self) -> None:
         """Leave without committing."""
@@ -206,7 +246,7 @@ class ReferenceSource:
             [TopicPartition(REFERENCE_TOPIC, part, OFFSET_BEGINNING) for part in range(count)]
         )
         self._ends_wanted = count
-        self.refused: list[tuple[bytes, str]] = []
+        self._refused: deque[Refused] = deque(maxlen=REFUSED_MAX)
 
     def read_all(self, seconds: float = 5.0) -> list[Instrument]:
         """Every row up to the present end of the topic."""
@@ -217,7 +257,7 @@ class ReferenceSource:
             for message in self._consumer.consume(1000, 0.05):
                 error = message.error()
                 if error is None:
-                    self._take(message.value() or b"", rows)
+                    self._take(message, rows)
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     ends.add(message.partition() or 0)
         return rows
@@ -228,14 +268,22 @@ class ReferenceSource:
         while messages := self._consumer.consume(1000, 0):
             for message in messages:
                 if message.error() is None:
-                    self._take(message.value() or b"", rows)
+                    self._take(message, rows)
         return rows
 
-    def _take(self, value: bytes, rows: list[Instrument]) -> None:
+    def take_refused(self) -> list[Refused]:
+        """Values since the last call that are no row, with their places and the reason."""
+        refused = list(self._refused)
+        self._refused.clear()
+        return refused
+
+    def _take(self, message: KafkaMessage, rows: list[Instrument]) -> None:
+        value = message.value() or b""
         try:
             rows.append(Instrument.from_json(value))
         except ValueError as error:
-            self.refused.append((value, str(error)))
+            place = (REFERENCE_TOPIC, message.partition() or 0, message.offset() or 0)
+            self._refused.append(Refused(*place, value, "reference", str(error)))
 
     def close(self) -> None:
         """Leave."""
@@ -245,14 +293,19 @@ class ReferenceSource:
 class Publisher:
     """A producer. `publish` never loses a value: while the queue is full it waits and serves it."""
 
-    def __init__(self, brokers: str) -> None:
-        """Connect lazily; `flush` tells whether all arrived."""
+    def __init__(self, brokers: str, *, once: bool = False) -> None:
+        """Connect lazily; `flush` tells whether all arrived.
+
+        `once`: the brokers find repeats, and a value is sent until it arrives, however long that
+        takes; else the reader finds them, and it is given up after the client's five minutes.
+        """
         self._producer = Producer(
             {
                 **_config(brokers),
                 "linger.ms": 0,
                 "acks": "all",
-                "enable.idempotence": False,  # The intake finds repeats by itself.
+                "enable.idempotence": once,  # The intake of frames finds repeats by itself.
+                "message.timeout.ms": 0 if once else 300_000,
                 "batch.size": 1_048_576,
                 "message.max.bytes": 2_097_152,
                 "queue.buffering.max.kbytes": 262_144,
@@ -284,6 +337,11 @@ class Publisher:
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:
             self.failed += 1
+
+    def waiting(self) -> int:
+        """Values that have not arrived yet; does not wait."""
+        self._producer.poll(0)
+        return len(self._producer)
 
     def flush(self, seconds: float) -> int:
         """Wait until all is delivered; the number that is not."""

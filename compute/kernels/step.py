@@ -118,11 +118,10 @@ def hint_row(addresses, event):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
-def hint_rest(addresses, row, event):
-    """What the row says that this event will touch: the place of its print."""
-    if event.kind == TRADE:
-        number = np.int64(event.instrument) * RECENT + row.remembered % RECENT
-        prefetch(addresses[2] + number * PRINT_BYTES)
+def hint_print(addresses, row, event):
+    """Where a trade will be remembered, which its row must tell."""
+    number = np.int64(event.instrument) * RECENT + row.remembered % RECENT
+    prefetch(addresses[2] + number * PRINT_BYTES)
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -166,8 +165,8 @@ def build(stamp: int):
         for index in range(events.shape[0]):
             hint_row(addresses, events[min(index + AHEAD, last)])
             event = events[min(index + NEXT, last)]
-            if event.instrument < rows:
-                hint_rest(addresses, state[event.instrument], event)
+            if event.kind == TRADE and event.instrument < rows:
+                hint_print(addresses, state[event.instrument], event)
             event = events[index]
             instrument = event.instrument
             if instrument >= rows:

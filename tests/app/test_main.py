@@ -8,6 +8,7 @@ from app.settings import ROOT
 COMMANDS = [
     *([], ["up"], ["replay"], ["live"], ["record"], ["web"], ["standin"], ["standin", "kafka"]),
     *(["standin", "redis"], ["standin", "clickhouse"], ["audit"], ["audit", "count"], ["bench"]),
+    *(["audit", "alerts"],),
     ["test"],
 ]
 
@@ -73,8 +74,9 @@ def test_nobody_answers_a_command_of_its_own(tickglass):
     assert "Traceback" not in done.stderr
 
 
-def test_the_audit_of_nothing_says_so(tickglass):
-    done = tickglass("audit", "count")
+@pytest.mark.parametrize("what", ["count", "alerts"])
+def test_the_audit_of_nothing_says_so(tickglass, what):
+    done = tickglass("audit", what)
     assert done.returncode == 1
     assert done.stderr.startswith("There is no record under ")
 

@@ -66,7 +66,7 @@ def roles(process):
     return found
 
 
-ALL = {"kafka", "redis", "clickhouse", "live", "replay", "record", "web"}
+ALL = {"kafka", "redis", "clickhouse", "live", "risk", "replay", "record", "web"}
 
 
 def recorded(log):
@@ -78,6 +78,7 @@ def test_it_starts_everything_and_leaves_nothing(up, number):
     process, data, log = up()
     until(lambda: "Tickglass is up" in log.read_text(), 40, log)
     until(lambda: set(roles(process)) == ALL, 40, log)
+    assert roles(process)["risk"].environ()["OPENBLAS_NUM_THREADS"] == "1"
     children = list(roles(process).values())
     started = time.monotonic()
     process.send_signal(number)
@@ -101,7 +102,7 @@ def test_when_it_is_killed_its_children_go_too(up):
 def test_what_dies_comes_back_and_the_numbers_go_on(up):
     process, _, log = up()
     until(lambda: "rows · record" in log.read_text() and " 0 pages" in log.read_text(), 60, log)
-    for role in ("live", "record", "redis", "replay"):
+    for role in ("live", "risk", "record", "redis", "replay"):
         victim = roles(process)[role]
         victim.kill()
         until(lambda r=role, v=victim: (n := roles(process).get(r)) and n.pid != v.pid, 10, log)

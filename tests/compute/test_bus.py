@@ -1,10 +1,19 @@
 """Redis: delta and image in one step; a late reader recovers by the image."""
 
 import asyncio
+import json
 
 import pytest
 
-from compute.bus import AsyncBus, Bus, BusError
+from compute.bus import (
+    ANSWER_SECONDS,
+    ASK_BYTES_MAX,
+    ASK_COUNT,
+    ASKS_MAX,
+    AsyncBus,
+    Bus,
+    BusError,
+)
 
 
 def test_what_is_published_is_read_in_order(redis, in_loop):
@@ -69,3 +78,42 @@ def test_a_password_is_not_shown():
 def test_an_address_that_does_not_answer_is_named():
     with pytest.raises(BusError, match=r"redis://127\.0\.0\.1:1/0 does not answer"):
         Bus("redis://127.0.0.1:1/0").ping()
+
+
+def test_what_people_ask_is_read_once_and_answered(redis, in_loop):
+    bus = Bus(redis)
+    assert bus.asks("0-0") == []
+
+    async def ask():
+        people = AsyncBus(redis)
+        given = [await people.ask_risk({"type": "what_if", "n": n}) for n in range(ASK_COUNT + 3)]
+        assert await people.answer("x", 0.05) is None
+        asyncio.get_running_loop().call_later(0.1, bus.answer, "x", b'{"id": "x"}')
+        assert await people.answer("x", 2.0) == {"id": "x"}
+        with pytest.raises(ValueError, match="limit"):
+            await people.ask_risk({"text": "x" * ASK_BYTES_MAX})
+        assert await people.alerts() is None
+        bus.set_alerts(b"[]")
+        assert await people.alerts() == b"[]"
+        await people.close()
+        return given
+
+    given = in_loop(ask())
+    first = bus.asks("0-0")
+    rest = bus.asks(first[-1][0])
+    assert [ask_id for ask_id, _ in first + rest] == given
+    assert len(first) == ASK_COUNT
+    assert [json.loads(data)["n"] for _, data in first + rest] == list(range(ASK_COUNT + 3))
+    assert bus.asks(given[-1]) == []
+    assert 0 < bus._redis.ttl("tickglass:answers:x") <= ANSWER_SECONDS
+
+
+def test_asks_that_nobody_reads_do_not_grow_for_ever(redis, in_loop):
+    async def ask():
+        people = AsyncBus(redis)
+        for _ in range(ASKS_MAX + 500):
+            await people.ask_risk({})
+        await people.close()
+
+    in_loop(ask())
+    assert ASKS_MAX <= Bus(redis)._redis.xlen("tickglass:asks") < ASKS_MAX + 200

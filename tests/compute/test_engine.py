@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.kernels import PlainEngine, instruments, same_bits, storm
+from bench.kernels import PlainEngine, fills, instruments, same_bits, storm
 from compute.engine import FIRST_COLUMN, PRINT, STATE, SUM, Engine
 from compute.enriched import ENRICHED
 from compute.kernels import codes, step, vwap
@@ -95,6 +95,20 @@ def test_a_restored_engine_goes_on_to_the_bit(cut):
     assert same_bits(through, after)
     for name, table in through.tables.items():
         assert table.tobytes() == after.tables[name].tobytes()
+
+
+def test_a_checkpoint_holds_positions_that_no_total_was_made_of():
+    """The recorder never asks for totals; neither its checkpoint nor a frozen one is short."""
+    reference = instruments(1_500)
+    engine, other = Engine(reference), Engine(reference)
+    engine.step(fills(1_500), None)
+    frozen = engine.freeze()
+    data = frozen.checkpoint()
+    engine.step(fills(1_500, seed=9), None)
+    assert frozen.checkpoint() == data
+    other.restore(data)
+    other.step(fills(1_500, seed=9), None)
+    assert same_bits(engine, other)
 
 
 def test_an_instruments_numbers_do_not_depend_on_the_others():

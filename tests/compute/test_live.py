@@ -13,6 +13,7 @@ from compute.table import INSTRUMENTS, State
 from ingest.event import EVENT, Kind
 from ingest.frame import encode
 from ingest.instrument import Instrument, Reference
+from ingest.quarantine import Refused
 from ingest.source import Message
 
 START = 1_700_000_000_000_000_000
@@ -47,6 +48,11 @@ class Log:
 class Rows:
     def __init__(self) -> None:
         self.more: list[Instrument] = []
+        self.refused: list[Refused] = []
+
+    def take_refused(self) -> list[Refused]:
+        refused, self.refused = self.refused, []
+        return refused
 
     def read_all(self) -> list[Instrument]:
         return instruments()
@@ -224,6 +230,27 @@ def test_what_is_refused_is_kept_whole_and_the_rest_goes_on():
     assert (headers["topic"], headers["offset"]) == (b"md.equity", b"1")
     assert live.refused == 1
     assert live.rate.total == 15
+
+
+def test_reference_rows_that_are_refused_are_kept_too(monkeypatch):
+    live = make(Log([]), Memory(), cut_ms=0.0)
+    live.rows.refused = [Refused("reference", 0, 7, b"{}", "reference", "symbol is missing")]
+    orphan = Instrument(30, "CALL", 1, "X", "USD", 1.0, 0.01, 2, underlying=99)
+    live.rows.more = [orphan]
+    now = [1_000.0]
+    monkeypatch.setattr("compute.live.time.monotonic", lambda: now[0])
+    for _ in range(50):
+        live.step()
+        now[0] += 0.1
+    assert [value for value, _ in live.quarantine.kept] == [b"{}", orphan.to_json()]
+    (_, first), (_, second) = live.quarantine.kept
+    assert (first["topic"], first["offset"], first["text"]) == (
+        b"reference",
+        b"7",
+        b"symbol is missing",
+    )
+    assert b"underlying" in second["text"]
+    assert live.refused == 2
 
 
 def test_a_gap_shows_on_the_instruments_and_in_the_count():

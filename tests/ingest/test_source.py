@@ -5,10 +5,12 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 
-from app import kafka_log
+from app import kafka_log, standins
 from app.process import Stop
 from app.standins import free_port
+from compute.alerts import RESTORE_NS
 from ingest import source
 from ingest.instrument import AssetClass, Instrument
 from ingest.quarantine import QUARANTINE_TOPIC
@@ -301,3 +303,24 @@ def test_a_publisher_without_kafka_says_how_many_are_undelivered():
     for _ in range(3):
         publisher.publish("fills", 0, b"x")
     assert publisher.flush(0.2) == 3
+
+
+@pytest.mark.requires("kafka")
+def test_alerts_on_a_real_broker_arrive_once_and_are_read_back(settings, real_kafka, opened):
+    """The repeats that a broker drops, offsets by time and the retention are a real one's."""
+    standins.make_topics(real_kafka, settings.partitions)
+    before_ns = time.time_ns()
+    once = Publisher(real_kafka, once=True)
+    for number in range(200):
+        once.publish(ALERTS_TOPIC, -1, b"%d" % number, b"%d" % (number % 7))
+    assert once.flush(20) == 0
+    reader = opened(Source(real_kafka, "risk", patience=SELDOM, topics=(ALERTS_TOPIC,)))
+    found = [int(message.value) for message in reader.read_since(before_ns)]
+    assert sorted(found) == list(range(200))
+    for key in range(7):
+        mine = [number for number in found if number % 7 == key]
+        assert mine == sorted(mine)
+    topic = ConfigResource(ConfigResource.Type.TOPIC, ALERTS_TOPIC)
+    admin = AdminClient({"bootstrap.servers": real_kafka})
+    (told,) = admin.describe_configs([topic]).values()
+    assert int(told.result(10)["retention.ms"].value) > RESTORE_NS / 1e6

@@ -148,8 +148,9 @@ def slow_realised(events: np.ndarray, instrument: int) -> float:
     samples = mids[np.searchsorted(moments, grid, "left") - 1]
     valid = (samples[1:] > 0) & (samples[:-1] > 0)
     # After a price of 0 or below, a quiet step from it makes no return either.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        squares = np.log1p((samples[1:] - samples[:-1]) / samples[:-1])[valid] ** 2
+    ratio = samples[1:][valid] / samples[:-1][valid]
+    small = np.log1p((samples[1:] - samples[:-1])[valid] / samples[:-1][valid])
+    squares = np.where(abs(ratio - 1.0) < 0.1, small, np.log(ratio)) ** 2
     squares = squares[-RETURNS:]
     if len(squares) < RETURNS_MIN:
         return math.nan

@@ -1,0 +1,190 @@
+"""Rule: between limits and people. What limits raise is told, what people ask is heard.
+
+Lives in the process `risk`, which calls `listen`, `take` and `tell` in every step. Alerts go to
+the topic `alerts`, from where `record` puts them on record; the ones that stand and the newest
+that are over go to Redis for the pages. At the start they are restored from the topic, so that a
+restart raises nothing twice and acknowledgements stay.
+
+An acknowledgement counts for what the person saw: one that was asked before the alert's newest
+message, or that names an older message, is refused, and so is one that is ASK_SECONDS_MAX old.
+That also makes it harmless to read an ask twice.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from compute import ask
+from compute.ask import Acknowledge, AskError, WhatIf
+from compute.incident import ACKNOWLEDGED, Incidents, read
+from compute.limits import Alert
+from ingest import clock
+from ingest.fund import Fund
+from ingest.source import ALERTS_TOPIC, Message
+
+ASK_SECONDS_MAX = 30.0  # Older ones are not answered: who asked is gone, or asks again.
+TELL_SECONDS = 5.0  # Again this often, because Redis may have forgotten.
+RESTORE_NS = 90 * 86_400 * 10**9  # How far back the topic is read at the start.
+FLUSH_SECONDS = 5.0
+
+
+class Limits(Protocol):
+    """What is needed of compute.limits.Limits."""
+
+    def restore(self, messages: Iterable[Alert]) -> None:
+        """Take up what is on record."""
+
+
+class Exposure(Protocol):
+    """What is needed of compute.exposure.Exposure."""
+
+    fund: Fund
+    limits: Any  # Limits
+
+    def acknowledge(self, alert: str, person: str, ts_ns: int) -> Alert:
+        """A named person has seen it; the message is also taken up by the loop."""
+
+    def what_if(self, trades: Any) -> Any:
+        """What would change."""
+
+
+class Bus(Protocol):
+    """What is needed of compute.bus.Bus."""
+
+    def asks(self, last_id: str) -> list[tuple[str, bytes]]:
+        """What people asked since."""
+
+    def answer(self, ask: str, data: bytes) -> None:
+        """Keep an answer for who asked."""
+
+    def set_alerts(self, data: bytes) -> None:
+        """For the pages."""
+
+
+class Publisher(Protocol):
+    """What is needed of ingest.source.Publisher."""
+
+    def publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+        """Queue one value."""
+
+    def waiting(self) -> int:
+        """Values that have not arrived."""
+
+    def flush(self, seconds: float) -> int:
+        """Wait until all has arrived."""
+
+
+class Alerts:
+    """Alerts of one fund and the people who watch them."""
+
+    def __init__(
+        self,
+        exposure: Exposure,
+        bus: Bus,
+        publisher: Publisher,
+        *,
+        now_ns: Callable[[], int] = clock.now_ns,
+    ) -> None:
+        """Nothing is asked of Redis yet; what was asked ASK_SECONDS_MAX ago is still heard."""
+        self.exposure, self.bus, self.publisher, self.now_ns = exposure, bus, publisher, now_ns
+        self.incidents = Incidents()
+        self.asked = self.refused = self.restored = 0
+        self.problem = ""  # Why the newest ask was refused.
+        self._last_id = f"{max(0, self._ms() - round(ASK_SECONDS_MAX * 1e3))}-0"
+        self._changed, self._told_ns = True, 0
+
+    def restore(self, messages: Iterable[Message]) -> None:
+        """Take up what was told before, oldest first in each partition, before the first step.
+
+        Of incidents that are over nothing but the newest end is kept; what is of limits that the
+        fund no longer has is not taken up.
+        """
+        standing: dict[str, list[Alert]] = {}
+        over: dict[tuple[int, str], Alert] = {}
+        for message in messages:
+            alert = read(message.value)
+            if alert is None or not self.incidents.take(alert):
+                continue
+            self.restored += 1
+            incident = self.incidents.named(alert.alert)
+            if incident is None or not incident.open:
+                standing.pop(alert.alert, None)
+                over[alert.limit, alert.key] = alert
+            else:
+                standing.setdefault(alert.alert, []).append(alert)
+        have = {limit.id for limit in self.exposure.fund.limits}
+        self.incidents.drop({one.newest.limit for one in self.incidents.open} - have)
+        kept = [*over.values(), *(one for story in standing.values() for one in story)]
+        kept = [one for one in kept if one.limit in have]
+        # Messages of one incident may be of one moment: raised, and seen in the same step.
+        self.exposure.limits.restore(sorted(kept, key=lambda one: (one.ts_alert, one.number)))
+
+    def listen(self) -> None:
+        """Hear what people asked since; BusError where Redis does not answer."""
+        for ask_id, data in self.bus.asks(self._last_id):
+            self._last_id = ask_id
+            self.asked += 1
+            asked_ms = int(ask_id.partition("-")[0])
+            name, slow = "", False
+            try:
+                asked = ask.read(data)
+                name, slow = asked.name, isinstance(asked, WhatIf)
+                answer = self._do(asked, asked_ms)
+            except ValueError as error:
+                name = error.name if isinstance(error, AskError) else name
+                self.refused += 1
+                self.problem = str(error)
+                answer = {"error": self.problem}
+            if name:
+                self.bus.answer(name, json.dumps({"id": name, **answer}).encode())
+            if slow:
+                return  # One a step: what is asked next is not forgotten, limits go first.
+
+    def take(self, alert: Alert) -> None:
+        """Publish what was raised, cleared or acknowledged."""
+        self.publisher.publish(ALERTS_TOPIC, -1, alert.to_json(), str(alert.limit).encode())
+        self.incidents.take(alert)
+        self._changed = True
+
+    def tell(self) -> None:
+        """Show the pages what stands, if that is news; BusError where Redis does not answer."""
+        now_ns = self.now_ns()
+        if not self._changed and now_ns - self._told_ns < TELL_SECONDS * 1e9:
+            return
+        shown = [one.shown() for one in (*self.incidents.open, *self.incidents.closed)]
+        self.bus.set_alerts(json.dumps(shown, separators=(",", ":")).encode())
+        self._changed, self._told_ns = False, now_ns
+
+    def close(self) -> None:
+        """Let what was published arrive."""
+        self.publisher.flush(FLUSH_SECONDS)
+
+    @property
+    def health(self) -> dict[str, Any]:
+        """For the report of the process."""
+        return {
+            "asks": self.asked,
+            "asks_refused": self.refused,
+            "ask_problem": self.problem,
+            "alerts_restored": self.restored,
+            "alerts_waiting": self.publisher.waiting(),
+        }
+
+    def _do(self, asked: Acknowledge | WhatIf, asked_ms: int) -> dict[str, Any]:
+        if self._ms() - asked_ms > ASK_SECONDS_MAX * 1e3:
+            raise ValueError("asked too long ago; ask again")
+        if isinstance(asked, WhatIf):
+            return {"what_if": ask.answer(self.exposure.what_if(asked.trades))}
+        incident = self.incidents.named(asked.alert)
+        if incident is not None and incident.newest.kind != ACKNOWLEDGED:
+            newest = incident.newest
+            old = asked.number is not None and asked.number != newest.number
+            if old or (asked.number is None and asked_ms < newest.ts_alert // 1_000_000):
+                raise ValueError(
+                    f"alert {asked.alert} has changed since: it is at {newest.level} now"
+                )
+        message = self.exposure.acknowledge(asked.alert, asked.person, self.now_ns())
+        return {"acknowledged": json.loads(message.to_json())}
+
+    def _ms(self) -> int:
+        return self.now_ns() // 1_000_000

@@ -1,0 +1,73 @@
+"""Rule: what was refused is kept whole, with its place, the reason in one word, and a text.
+
+Frames are kept as they are refused. A reference row may stand refused for a moment, until the row
+that it hangs on has come; it is kept once it has stood refused for STANDING_SECONDS, and then once
+for each row and reason.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from ingest.instrument import Refusal
+
+QUARANTINE_TOPIC = "quarantine"
+STANDING_SECONDS = 2.0
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+class Refused(NamedTuple):
+    """One value and its place; partition and offset are -1 where only the row itself is known."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    reason: str  # One word, for counting.
+    text: str  # For people.
+
+
+class Publisher(Protocol):
+    """What is needed of ingest.source.Publisher."""
+
+    def publish(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        """Queue one value."""
+
+
+def keep(publisher: Publisher, refused: Refused) -> None:
+    """Into the topic `quarantine`."""
+    headers: Headers = [
+        ("reason", refused.reason.encode()),
+        ("text", refused.text.encode()),
+        ("topic", refused.topic.encode()),
+        ("partition", str(refused.partition).encode()),
+        ("offset", str(refused.offset).encode()),
+    ]
+    publisher.publish(QUARANTINE_TOPIC, -1, refused.value, headers=headers)
+
+
+class StandingRows:
+    """Reference rows that stay refused beside the others."""
+
+    def __init__(self, topic: str) -> None:
+        """`topic` is where the rows come from; nothing stands refused yet."""
+        self.topic = topic
+        self._since: dict[Refusal, float] = {}
+        self._told: set[Refusal] = set()
+
+    def due(self, refusals: Mapping[int, Refusal], now: float) -> Iterable[Refused]:
+        """What has stood refused long enough at `now`, in seconds, and was not told before."""
+        standing = set(refusals.values())
+        self._since = {one: self._since.get(one, now) for one in standing}
+        self._told &= standing  # A row that was right meanwhile is told anew.
+        for one in sorted(standing - self._told, key=lambda one: one.row.id):
+            if now - self._since[one] >= STANDING_SECONDS:
+                self._told.add(one)
+                yield Refused(self.topic, -1, -1, one.row.to_json(), "reference", one.reason)
