@@ -352,6 +352,8 @@ class Hub:
     def _cells(self, feed: Feed, sent: int) -> tuple[bytes, tuple]:
         """What a grid misses, and what another page must have in common to get the same bytes."""
         assert feed.key is not None
+        if not feed.count:  # Columns that nobody looks at cost nothing.
+            return b"", (feed.index,)
         since = sent
         if feed.key.table != INSTRUMENTS.name:
             turn = int(time.monotonic() / TOTALS_SECONDS)  # The same moments for all pages.

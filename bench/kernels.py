@@ -137,7 +137,8 @@ def storm(count: int, instrument_count: int = 6, seed: int = 1) -> np.ndarray:
     rng = np.random.default_rng(seed)
     events = np.zeros(count, EVENT)
     steps = rng.choice([1_000, 50_000_000, 900_000_000, 70_000_000_000], count, p=_STEPS)
-    late = np.where(rng.random(count) < 0.1, rng.integers(0, 90_000_000_000, count), 0)
+    share = np.where(np.arange(count) < 600, 0.4, 0.1)  # More of them as a session begins.
+    late = np.where(rng.random(count) < share, rng.integers(0, 90_000_000_000, count), 0)
     events["ts_event"] = STORM_NS + np.cumsum(steps) - late
     events["sequence"] = np.arange(count)
     events["instrument"] = rng.integers(0, instrument_count + 1, count)  # One does not exist.

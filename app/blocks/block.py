@@ -5,15 +5,24 @@ nothing. Heights are whole rows of 20 px so that no row is cut: `height` on a wi
 `narrow` below 1500 px; 0 takes what is left, `None` leaves the block out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.blocks.column import setting
-from compute.table import BOOK_NAMES, BOOKS, CLASSES, INSTRUMENTS, TABLES, Table
+from app.blocks.column import details, place_of, setting
+from compute.table import (
+    BOOK_NAMES,
+    BOOKS,
+    CLASSES,
+    EXPOSURES,
+    TABLES,
+    VALUE_AT_RISK,
+    Table,
+)
 from ingest.instrument import AssetClass
 
 ROW_PX = 20
+_OPTIONS = {AssetClass.EQUITY_OPTION, AssetClass.FUTURE_OPTION}  # Whose symbols are long.
 _NAMES = {
     "books": list(BOOK_NAMES),
     "classes": [item.label for item in AssetClass],
@@ -44,6 +53,10 @@ class Block:
         """Tables and columns whose cells must reach the page."""
         return []
 
+    def own(self) -> dict[str, dict[str, Any]]:
+        """Feeds that no other block shares, by role; see `grid_feed`."""
+        return {}
+
     def spec(self) -> dict[str, Any]:
         """The page's description of the block, without the numbers of its feeds."""
         return {
@@ -55,31 +68,102 @@ class Block:
         }
 
 
+def grid_feed(
+    table: str,
+    columns: Sequence[str],
+    first: int = 0,
+    count: int | None = None,
+    match: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """A feed of a table. The page asks for `count` rows from `first`; None: it knows by itself.
+
+    `match`: columns that a row must have at a number to be there, such as {"scope": 3}.
+
+    KeyError when a column is neither in the table nor in the one beside it.
+    """
+    for name in columns:
+        place_of(table_named(table), name)
+    feed: dict[str, Any] = {"kind": "grid", "table": table, "columns": list(dict.fromkeys(columns))}
+    if match:
+        feed["match"] = dict(match)
+    return feed if count is None else feed | {"window": [first, count]}
+
+
 @dataclass(frozen=True, slots=True)
 class Grid(Block):
-    """All rows of a table, painted on a canvas: scroll, sort, filter, search, select."""
+    """All rows of a table, painted on a canvas: scroll, sort, filter, search, select.
+
+    `sets`: more lists of columns by name, of which a trader chooses one; only the chosen one's
+    cells travel. The first of them is `columns` if that is not given.
+    """
 
     title: str = "Blotter"
     table: str = "instruments"
     columns: Sequence[str] = ()
+    sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Classes that a set has something to say of: chosen with it, unless a filter was chosen.
+    focus: Mapping[str, Sequence[AssetClass]] = field(default_factory=dict)
 
     kind = "grid"
 
     def __post_init__(self) -> None:
         """KeyError when a column is not in the table."""
-        for name in self.columns:
-            table_named(self.table).index(name)
+        for columns in self._sets.values():
+            grid_feed(self.table, columns)
+
+    @property
+    def _sets(self) -> dict[str, Sequence[str]]:
+        return dict(self.sets) or {"": self.columns}
+
+    @property
+    def _always(self) -> tuple[str, ...]:
+        """What a row needs to be drawn, whatever its columns are."""
+        rows = {"instruments": ("ts_event", "state"), "positions": ("instrument", "stale")}
+        return rows.get(self.table, ())
 
     def needs(self) -> list[tuple[str, Sequence[str]]]:
-        """The named columns; an instrument's row also needs its age and state to be drawn."""
-        extra = ("ts_event", "state") if self.table == INSTRUMENTS.name else ()
-        return [(self.table, (*self.columns, *extra))]
+        """The first set; a position's foot shows the sums of its book."""
+        first = next(iter(self._sets.values()))
+        found: list[tuple[str, Sequence[str]]] = [(self.table, (*first, *self._always))]
+        if self.table == "positions":
+            sums = [name for columns in self._sets.values() for name in columns]
+            found.append((BOOKS.name, [name for name in sums if name in BOOKS.names]))
+        return found
+
+    def own(self) -> dict[str, dict[str, Any]]:
+        """The other sets, asked for when chosen, and what a hover card shows beside a value."""
+        others = list(self._sets.values())[1:]
+        feeds = {
+            f"set{number}": grid_feed(self.table, (*columns, *self._always), 0, 0)
+            for number, columns in enumerate(others, 1)
+        }
+        columns = [setting(table_named(self.table), name) for name in self._all()]
+        names = [column["name"] for column in details(table_named(self.table), columns)]
+        return feeds | ({"detail": grid_feed(self.table, names, 0, 0)} if names else {})
+
+    def _all(self) -> list[str]:
+        return list(dict.fromkeys(name for names in self._sets.values() for name in names))
 
     def spec(self) -> dict[str, Any]:
         """Columns as the painter knows them."""
         table = table_named(self.table)
-        columns = [setting(table, name) for name in self.columns]
-        return Block.spec(self) | {"table": self.table, "columns": columns}
+        sets = [
+            {
+                "name": name,
+                "columns": [setting(table, column) for column in columns],
+                "wide": bool(_OPTIONS & set(self.focus.get(name, ()))),
+                "classes": sorted(int(item) for item in self.focus.get(name, ())),
+            }
+            for name, columns in self._sets.items()
+        ]
+        every = [setting(table, name) for name in self._all()]
+        return Block.spec(self) | {
+            "table": self.table,
+            "columns": sets[0]["columns"],
+            "sets": sets,
+            "inputs": {one["name"]: one for one in details(table, every)},
+            "names": list(BOOK_NAMES) if self.table == "positions" else [],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +236,14 @@ class Exposure(Bars):
 
 @dataclass(frozen=True, slots=True)
 class Strip(Block):
-    """The line of headline figures: totals of the class table at the left, health at the right."""
+    """The line of headline figures at the left, health at the right.
 
-    figures: Sequence[str] = ("pnl", "gross", "net")
+    `figures`: columns of the class table, which are summed; `risk`: columns of the fund's row of
+    the exposures, and `hist_99` of the values at risk.
+    """
+
+    figures: Sequence[str] = ("day_pnl", "gross", "net")
+    risk: Sequence[str] = ("delta", "vega", "dv01", "hist_99")
 
     kind = "strip"
 
@@ -162,9 +251,20 @@ class Strip(Block):
         """Totals are sums over the classes."""
         return [(CLASSES.name, self.figures)]
 
+    def own(self) -> dict[str, dict[str, Any]]:
+        """The fund's own rows: the first of their tables."""
+        fund = [name for name in self.risk if name in EXPOSURES.names]
+        at_risk = [name for name in self.risk if name in VALUE_AT_RISK.names]
+        feeds = {}
+        if fund:
+            feeds["fund"] = grid_feed(EXPOSURES.name, fund, 0, 1)
+        if at_risk:
+            feeds["at_risk"] = grid_feed(VALUE_AT_RISK.name, at_risk, 0, 1)
+        return feeds
+
     def spec(self) -> dict[str, Any]:
         """Figure names; the page knows their heads from the table."""
-        return Block.spec(self) | {"figures": list(self.figures)}
+        return Block.spec(self) | {"figures": list(self.figures), "risk": list(self.risk)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +341,7 @@ class Feeds:
     """The numbered feeds of a desk: blocks on one table share one feed with all their columns."""
 
     tables: dict[str, list[str]] = field(default_factory=dict)
+    own: list[tuple[Block, str, dict[str, Any]]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     def add(self, block: Block) -> None:
@@ -248,9 +349,17 @@ class Feeds:
         for table, columns in block.needs():
             held = self.tables.setdefault(table, [])
             held.extend(name for name in columns if name not in held)
+        self.own.extend((block, role, feed) for role, feed in block.own().items())
         wanted = {"chart": "series"}.get(block.kind)
         if wanted and wanted not in self.others:
             self.others.append(wanted)
+
+    def numbers(self, block: Block) -> dict[str, int]:
+        """Numbers of the block's own feeds, by role."""
+        start = len(self.tables)
+        return {
+            role: start + place for place, (owner, role, _) in enumerate(self.own) if owner is block
+        }
 
     def spec(self) -> list[dict[str, Any]]:
         """As the session layer reads it: position in the list is the number on the wire."""
@@ -258,4 +367,5 @@ class Feeds:
             {"kind": "grid", "table": table, "columns": columns}
             for table, columns in self.tables.items()
         ]
-        return grids + [{"kind": kind} for kind in (*self.others, "status")]
+        mine = [feed for _, _, feed in self.own]
+        return grids + mine + [{"kind": kind} for kind in (*self.others, "status")]

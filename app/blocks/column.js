@@ -2,7 +2,7 @@
 // described twice is equal, and then it is not drawn again. Nothing here touches a canvas.
 
 const COLORS = ["text", "text2", "text3", "up", "down", "zero", "warn", "crit", "ok", "vwap"];
-const TEXT = 0, TEXT2 = 1, TEXT3 = 2, UP = 3, DOWN = 4, ZERO = 5, WARN = 6;
+const TEXT = 0, TEXT2 = 1, TEXT3 = 2, UP = 3, DOWN = 4, ZERO = 5, WARN = 6, CRIT = 7;
 const isNought = (text) => +text === 0; // As it is written; signs and commas are never nought.
 const hueIndex = (v) => (v > 0 ? UP : v < 0 ? DOWN : ZERO);
 
@@ -11,6 +11,8 @@ const M_CROSSED = 1, M_CROSS = 2, M_CORRECTED = 4, M_ABSENT = 8, M_RISE = 16, M_
 const M_FRESH = 64, M_AGEING = 128, M_STALE = 256, M_BUSY_UP = 512, M_BUSY_DOWN = 1024;
 const M_HALT = 2048, M_AUCTION = 4096, M_CLOSED = 8192, M_GAP = 16384;
 const M_STEP_UP = 32768, M_STEP_DOWN = 65536, M_FOCUS = 131072, M_SELECTED = 262144, M_HATCH = 524288;
+const M_INDICATIVE = 2 ** 20, M_ESTIMATE = 2 ** 21, M_WARN = 2 ** 22, M_BREACH = 2 ** 23, M_DOUBT = 2 ** 24;
+const M_TAG = M_HALT | M_AUCTION | M_CLOSED | M_INDICATIVE;
 
 const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -21,7 +23,9 @@ class RowView {
     this.state = state === state ? state : 0;
     this.age_s = age_s;
     this.halted = (this.state & HALTED) !== 0;
-    this.stale = age_s > STALE_S && !this.halted;
+    // Its class says how long a number may stand; a shut market is not late.
+    const limit = instrument ? STALE_S[instrument.asset_class] : 10;
+    this.stale = age_s > (limit || 10) && !(this.state & (HALTED | CLOSED));
     return this;
   }
 }
@@ -37,54 +41,107 @@ class Cell {
 }
 
 // `kept`: the text drawn last for the same value, or null when it must be made.
+const ESTIMATES = new Set(["mark", "exposure", "pnl"]); // What an estimated mark makes an estimate.
 const FORMATS = {
   price(cell, row, v, column, kept) {
     const ref = row.instrument;
     cell.text = kept ?? price(v, ref ? ref.decimals : 2, ref ? ref.price_format : 0);
-    const quote = column.name === "bid" || column.name === "ask";
+    const quote = column.quote;
     if (row.halted || column.quiet) cell.color = TEXT2;
     if (quote && row.state & (CROSSED | LOCKED)) cell.marks |= M_CROSSED;
     if (quote && row.state & CROSSED) cell.marks |= M_CROSS;
     if (quote && row.state & ONE_SIDED && v !== v) cell.marks |= M_ABSENT;
+    if (quote && row.state & INDICATIVE) cell.color = TEXT2;
     if (row.state & CORRECTED && (column.name === "last" || column.name === "vwap")) cell.marks |= M_CORRECTED;
+    if (column.estimate && row.state & ESTIMATED && v === v) cell.marks |= M_ESTIMATE;
   },
   quantity(cell, row, v, column, kept) {
     cell.text = kept ?? (column.name.endsWith("_size") ? lot(v) : quantity(v));
     cell.color = v === 0 ? TEXT3 : column.quiet ? TEXT2 : TEXT;
   },
   percent(cell, row, v, column, kept) {
-    cell.text = kept ?? (column.signed ? signed(v, 2) : num(v, 1));
-    cell.color = !column.signed ? TEXT2 : isNought(cell.text) ? ZERO : hueIndex(v);
-    if (column.signed && v === v && !row.stale && !isNought(cell.text)) cell.marks |= v > 0 ? M_RISE : M_FALL;
+    cell.text = kept ?? (column.signed ? signed(v, column.places ?? 2) : num(v, column.places ?? 1));
+    cell.color = !column.signed ? (column.quiet ? TEXT2 : TEXT) : isNought(cell.text) ? ZERO : hueIndex(v);
+    if (column.arrow && v === v && !row.stale && !isNought(cell.text)) cell.marks |= v > 0 ? M_RISE : M_FALL;
   },
   basis_points(cell, row, v, column, kept) {
     cell.text = kept ?? signed(v, 1);
-    cell.color = isNought(cell.text) ? ZERO : hueIndex(v);
+    cell.color = isNought(cell.text) ? ZERO : hueIndex(column.cost ? -v : v);
   },
   money_k(cell, row, v, column, kept) {
-    cell.text = kept ?? signed(v / 1e3, 0);
-    cell.color = isNought(cell.text) ? TEXT3 : hueIndex(v); // A line without a position is quiet.
+    cell.text = kept ?? (column.signed ? signed(v / 1e3, 0) : num(v / 1e3, 0));
+    // A line without a position is quiet.
+    cell.color = isNought(cell.text) ? TEXT3 : column.signed ? hueIndex(column.cost ? -v : v) : column.quiet ? TEXT2 : TEXT;
+    if (column.estimate && row.state & ESTIMATED && v === v) cell.marks |= M_ESTIMATE;
   },
   money_m(cell, row, v, column, kept) {
     cell.text = kept ?? (column.signed ? signed(v / 1e6, 1) : num(v / 1e6, 1));
     if (column.name === "net") cell.color = hueIndex(v);
     else if (isNought(cell.text)) cell.color = TEXT3;
     else if (column.quiet) cell.color = TEXT2;
+    if (column.estimate && row.state & ESTIMATED && v === v) cell.marks |= M_ESTIMATE;
   },
   count(cell, row, v, column, kept) {
     cell.text = kept ?? num(v);
     cell.color = TEXT2;
   },
-  moment(cell, row) {
-    const age = row.age_s;
+  number(cell, row, v, column, kept) {
+    cell.text = kept ?? (column.signed ? signedNumber(v, column.places) : number(v, column.places));
+    cell.color = column.quiet ? TEXT2 : TEXT;
+  },
+  code(cell, row, v, column) {
+    cell.text = v === v ? CODES[column.name]?.words[v] ?? String(v) : "";
+    cell.color = TEXT2;
+  },
+  // How many lines are not in the figure: nought is quiet, more is a warning with its sign.
+  missing(cell, row, v, column, kept) {
+    cell.text = kept ?? num(v);
+    cell.color = v > 0 ? WARN : TEXT3;
+    if (v > 0) cell.marks |= M_DOUBT;
+  },
+  use(cell, row, v, column, kept) {
+    cell.text = kept ?? num(v, 0);
+    cell.color = row.level === 2 ? CRIT : row.level ? WARN : TEXT;
+    if (row.level) cell.font = BOLD;
+  },
+  // Its own unit: money brief, shares in percent; see `amount`.
+  amount(cell, row, v, column, kept) {
+    cell.text = kept ?? amount(v);
+    cell.color = TEXT2;
+  },
+  clock(cell, row, v) {
+    cell.text = v === v ? clockText(v, "", true) : "";
+    cell.color = TEXT3;
     cell.font = SMALL;
+  },
+  side(cell, row, v, column, kept) {
+    cell.text = kept ?? (v === v ? (v > 0 ? "B " : "S ") + lot(Math.abs(v)) : "");
+    cell.color = hueIndex(v);
+  },
+  book(cell, row, v, column, kept, sheet) {
+    cell.text = kept ?? (v === v ? sheet.bookName(v) : "");
+    cell.color = TEXT2;
+  },
+  moment(cell, row, v, column, kept, sheet) {
+    const own = column.name === "ts_event", age = own ? row.age_s : (sheet.desk.health.now() - v) / 1e3;
+    cell.font = SMALL;
+    if (!own) { cell.text = age === age ? duration(Math.max(0, age)) : ""; cell.color = TEXT3; return; }
     if (!(age >= 0) && age === age) { cell.marks |= M_FRESH; return; } // Ahead of this clock by a little.
     if (age !== age) return;
     cell.text = age >= 1 ? duration(age) : "";
-    cell.color = age > STALE_S ? WARN : TEXT3;
-    cell.marks |= age < 1 ? M_FRESH : age > STALE_S ? M_STALE : M_AGEING;
+    cell.color = row.stale ? WARN : TEXT3;
+    cell.marks |= age < 1 ? M_FRESH : row.stale ? M_STALE : M_AGEING;
   },
 };
+let CODES = {}; // Words of codes and bits, of the desk's spec.
+
+// The bits of a state or a smile as words, for those who hover or hear.
+function wordsOf(name, v) {
+  const known = CODES[name];
+  if (!known || !(v === v) || v === null) return "";
+  if (!known.bits) return known.words[v] ?? String(v);
+  return Object.entries(known.words).filter(([bit]) => v & bit).map(([, word]) => word).join(", ");
+}
 
 // Symbol, class chip and plain names do not come from a feed.
 const NAMED = {
@@ -94,6 +151,7 @@ const NAMED = {
     if (s & HALTED) cell.marks |= M_HALT;
     else if (s & AUCTION) cell.marks |= M_AUCTION;
     else if (s & CLOSED) cell.marks |= M_CLOSED;
+    else if (s & INDICATIVE) cell.marks |= M_INDICATIVE;
     if (s & GAP) cell.marks |= M_GAP;
   },
   class(cell, row) {
@@ -106,6 +164,10 @@ const NAMED = {
 const CLASS_CODES = ["EQ", "ETF", "EQO", "IXF", "RTF", "CMF", "OPF", "FX", "GOV", "CRD", "CSP", "CPP"];
 const CLASS_NAMES = ["Cash equity", "ETF", "Equity option", "Index future", "Rates future", "Commodity future",
   "Option on future", "FX", "Government bond", "Credit", "Crypto spot", "Crypto perpetual"];
+
+const CLASS_KEYS = ["equity", "etf", "equity_option", "index_future", "rates_future", "commodity_future",
+  "future_option", "fx", "government_bond", "credit", "crypto_spot", "crypto_perpetual"];
+const CLASS_OF = Object.fromEntries(CLASS_KEYS.map((key, id) => [key, CLASS_NAMES[id]]));
 
 // Steps of a flash, or the busy dot; with reduced motion an underline that does not fade.
 function tickMarks(cell, feed, i, now) {

@@ -2,13 +2,28 @@
 
 What enters is a table and the column names that a layout wrote; what leaves is plain JSON for the
 page. The painter knows only what is said here: width, place on the decimal point, and the order in
-which columns go when the panel is narrow (`drop` 0 never goes, the highest goes first).
+which columns go when the panel is narrow (`drop` 0 never goes, the highest goes first). `inputs`
+are the columns that a hover card shows beside a value: what it was made of.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
 
-from compute.table import Column, Table
+from compute.table import (
+    INSTRUMENTS,
+    POSITIONS,
+    TABLES,
+    Column,
+    MarkSource,
+    Model,
+    Smile,
+    State,
+    Table,
+)
+
+# Rows of the second table are those of the first, so one feed may name columns of both.
+BESIDE = {"instruments": "analytics", "positions": "risk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,11 @@ class Setting:
     flash: bool = False
     quiet: bool = False  # Secondary: drawn in text2.
     signed: bool = False
+    places: int | None = None  # Decimals, where the format leaves them open.
+    cost: bool = False  # Above 0 is worse: orange.
+    arrow: bool = False  # A rise or a fall has its arrow.
+    format: str = ""  # Another one than the table's.
+    head: str = ""  # A shorter one, where the panel says the rest.
 
 
 _BY_FORMAT = {
@@ -32,35 +52,234 @@ _BY_FORMAT = {
     "count": Setting(56, drop=2, quiet=True),
     "moment": Setting(54),
     "flags": Setting(0),
+    "number": Setting(70, drop=2, quiet=True, places=4),
 }
+_VOLATILITY = Setting(62, drop=1, quiet=True, places=2)
+_KEY_RATE = Setting(60, drop=2, signed=True)
+_LIMIT = Setting(84, drop=2, format="amount")
 _BY_NAME = {
     "bid": Setting(82, flash=True),
     "ask": Setting(82, flash=True),
     "last": Setting(82, flash=True),
     "bid_size": Setting(54, drop=3, quiet=True),
     "ask_size": Setting(54, drop=3, quiet=True),
-    "change": Setting(66, signed=True),
+    "last_size": Setting(60, drop=3, quiet=True),
+    "change": Setting(66, signed=True, arrow=True),
+    "vwap_30m": Setting(82, drop=3, quiet=True),
+    "vwap_ex": Setting(84, drop=4, quiet=True),
+    "gap_overnight": Setting(58, drop=3, signed=True),
     "position": Setting(78),
+    "quantity": Setting(78),
     "pnl": Setting(68, flash=True, signed=True),
     "exposure": Setting(66, flash=True, signed=True),
     "net": Setting(56, signed=True),
     "gross": Setting(58, drop=1),
     "positions": Setting(44, drop=2, quiet=True),
     "volume": Setting(76, drop=2, quiet=True),
+    "volatility": Setting(72, drop=1, quiet=True),
+    "realised": Setting(84, drop=1, quiet=True),
+    "trades": Setting(56, drop=4, quiet=True),
+    "gaps": Setting(44, drop=5, quiet=True),
+    "mark_source": Setting(62, drop=3, quiet=True, format="code"),
+    "ts_mark": Setting(66, drop=4),
+    "implied": _VOLATILITY,
+    "implied_bid": Setting(66, drop=6, quiet=True, places=2),
+    "implied_ask": Setting(66, drop=6, quiet=True, places=2),
+    "smile": Setting(66, drop=3, quiet=True, places=2),
+    "delta": Setting(62, places=3, signed=True),
+    "gamma": Setting(76, drop=2, quiet=True, places=6),
+    "vega": Setting(66, places=4, quiet=True),
+    "theta": Setting(66, drop=1, places=4, quiet=True, signed=True),
+    "rho": Setting(70, drop=5, places=5, quiet=True),
+    "underlying_price": Setting(72, drop=4, quiet=True, places=2),
+    "forward": Setting(72, drop=5, quiet=True, places=2),
+    "smile_age_s": Setting(70, drop=6, quiet=True, places=0),
+    "yield": Setting(62, places=3),
+    "accrued": Setting(66, drop=3, quiet=True, places=4),
+    "duration": Setting(58, drop=1, quiet=True, places=2),
+    "dv01": Setting(76, places=6),
+    "cs01": Setting(76, drop=2, places=6, quiet=True),
+    "z_spread_bp": Setting(60, drop=1, signed=True),
 }
+_BY_TABLE: dict[str, dict[str, Setting]] = {
+    "positions": {
+        "book": Setting(118, drop=0, quiet=True, format="book"),
+        "average": Setting(82, drop=3, quiet=True),
+        "realised": Setting(74, drop=2, signed=True),
+        "unrealised": Setting(86, drop=2, signed=True),
+        "day_pnl": Setting(72, signed=True),
+        "overnight": Setting(76, drop=1, signed=True),
+        "intraday": Setting(70, drop=1, signed=True),
+        "exit_value": Setting(82, drop=3, signed=True),
+        "dividends": Setting(78, drop=3, signed=True),
+        "coupons": Setting(74, drop=3, signed=True),
+        "fees": Setting(54, drop=3, quiet=True),
+        "income": Setting(62, drop=3, signed=True),
+        "translation": Setting(52, drop=4, signed=True),
+        "day_translation": Setting(66, drop=4, signed=True),
+        "fx": Setting(60, drop=4, quiet=True, places=4),
+        "value": Setting(66, signed=True),
+    },
+    "risk": {
+        "delta_usd": Setting(62, signed=True),
+        "beta_usd": Setting(58, drop=3, signed=True),
+        "gamma_usd": Setting(78, drop=3, signed=True),
+        "vega_usd": Setting(56, drop=1, signed=True),
+        "theta_usd": Setting(60, drop=3, signed=True),
+        "dv01_usd": Setting(62, drop=1, signed=True),
+        "cs01_usd": Setting(60, drop=2, signed=True),
+        "days_to_exit": Setting(66, drop=4, quiet=True),
+        "worst_usd": Setting(66, drop=1, signed=True),
+        "component_usd": Setting(84, drop=4, signed=True),
+        "incremental_usd": Setting(76, drop=5, signed=True),
+        "stale": Setting(44, drop=5, quiet=True),
+    },
+    "exposures": {
+        "long": Setting(64, drop=4, quiet=True),
+        "short": Setting(66, drop=4, quiet=True, signed=True),
+        "net": Setting(66, signed=True),
+        "gross": Setting(66),
+        "net_pct": Setting(56, drop=2, signed=True, places=1),
+        "gross_pct": Setting(60, drop=2, quiet=True, places=1),
+        "delta": Setting(62, drop=3, signed=True),
+        "beta": Setting(60, drop=5, signed=True),
+        "vega": Setting(56, drop=3, signed=True),
+        "dv01": Setting(60, drop=1, signed=True),
+        "cs01": Setting(60, drop=5, signed=True),
+        "pnl": Setting(64, drop=2, signed=True),
+        "day_pnl": Setting(72, signed=True),
+        "stale_share": Setting(56, drop=4, quiet=True, places=1),
+        "concentration": Setting(66, drop=6, quiet=True, places=1),
+        "lines": Setting(44, drop=5, quiet=True),
+        "missing": Setting(54, drop=1, format="missing"),
+        **{f"kr_{tenor}": _KEY_RATE for tenor in ("3m", "1y", "2y", "5y", "10y", "30y")},
+    },
+    "value_at_risk": {
+        "hist_95": Setting(62, drop=5),
+        "hist_99": Setting(62),
+        "es_975": Setting(66),
+        "param_95": Setting(62, drop=6, quiet=True),
+        "param_99": Setting(62, drop=3, quiet=True),
+        "worst": Setting(60, drop=4, quiet=True),
+        "known_99": Setting(76, drop=1, quiet=True),
+        "hist_99_pct": Setting(58, drop=7, quiet=True, places=2),
+        "missing": Setting(54, format="missing"),
+        "scenarios": Setting(44, drop=8, quiet=True),
+    },
+    "limits": {
+        "use_pct": Setting(42, places=0, format="use"),
+        "value": Setting(58, drop=3, format="amount"),
+        "warning": _LIMIT,
+        "breach": Setting(58, format="amount"),
+        "since_ms": Setting(46, drop=4),
+    },
+    "execution": {
+        "worth": Setting(72),
+        "fees": Setting(54, drop=3, quiet=True),
+        "arrival_bp": Setting(62, signed=True, cost=True, head="Arrival bp"),
+        "vwap_bp": Setting(58, drop=2, signed=True, cost=True, head="VWAP bp"),
+        "decision_bp": Setting(74, drop=3, signed=True, cost=True, head="Decision bp"),
+        "arrival_usd": Setting(58, drop=1, signed=True, cost=True, head="Cost k"),
+        "ts_order": Setting(54, drop=3, format="clock"),
+        "size": Setting(60, format="side"),
+        "filled": Setting(60, drop=3, quiet=True),
+        "price": Setting(76),
+        "arrival": Setting(78, drop=4, quiet=True),
+        "done": Setting(50, drop=4, quiet=True, places=0),
+        "fills": Setting(36, drop=5, quiet=True),
+    },
+}
+
+_MARK = ("mark", "mark_source", "ts_mark")
+_SMILE = ("underlying_price", "forward", "years", "rate", "smile_age_s", "smile_bits", "model")
+_BOND = ("yield", "accrued", "duration", "model")
+_INPUTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "instruments": {
+        "pnl": ("position", *_MARK),
+        "exposure": ("position", *_MARK),
+        "mark": ("bid", "ask", "last", "mark_source", "ts_mark"),
+        "mark_source": ("mark", "ts_mark"),
+        "change": ("last", "mid"),
+        "vwap": ("volume", "trades", "vwap_ex"),
+        "vs_vwap": ("last", "vwap"),
+    },
+    "analytics": {
+        "model_price": ("smile", *_SMILE),
+        "implied": ("mid", *_SMILE),
+        "implied_bid": ("bid", *_SMILE),
+        "implied_ask": ("ask", *_SMILE),
+        "smile": _SMILE,
+        **dict.fromkeys(("delta", "gamma", "vega", "theta", "rho"), ("smile", *_SMILE)),
+        "yield": ("mid", "accrued", "model"),
+        "dv01": _BOND,
+        "cs01": _BOND,
+        "z_spread_bp": ("yield", "mid"),
+        "duration": ("yield", "accrued"),
+    },
+    "positions": {
+        "pnl": ("realised", "unrealised", "fees", "income", "fx"),
+        "day_pnl": ("overnight", "intraday", "income", "fees"),
+        "unrealised": ("quantity", "mark", "average", "fx"),
+        "realised": ("fifo_realised", "mean_realised"),
+        "overnight": ("start_quantity", "mark", "close"),
+        "income": ("dividends", "coupons", "funding", "borrow"),
+        "value": ("quantity", "mark", "fx", "fx_stale"),
+        "exit_value": ("quantity", "exit_mark", "mark", "fx"),
+        "average": ("fifo_average", "mean_average"),
+        "translation": ("day_translation", "fx", "fx_stale"),
+    },
+    "risk": {
+        **dict.fromkeys(("delta_usd", "beta_usd", "dv01_usd"), ("value_usd", "mark")),
+        **dict.fromkeys(("gamma_usd", "vega_usd", "theta_usd"), ("delta_usd", "mark")),
+    },
+}
+
+
+def place_of(table: Table, name: str) -> tuple[Table, Column]:
+    """The table that holds the column, and the column: of `table`, or of the one beside it.
+
+    KeyError names what `table` has.
+    """
+    other = BESIDE.get(table.name)
+    if other and name not in table.names:
+        beside = next(known for known in TABLES if known.name == other)
+        if name in beside.names:
+            return beside, beside.columns[beside.index(name)]
+    return table, table.columns[table.index(name)]
 
 
 def setting(table: Table, name: str) -> dict[str, Any]:
     """The page's description of one column; KeyError names what the table has."""
-    column: Column = table.columns[table.index(name)]
-    chosen = _BY_NAME.get(name) or _BY_FORMAT[column.format]
-    return {
-        "name": name,
-        "head": column.head,
-        "format": column.format,
-        "width": chosen.width,
-        "drop": chosen.drop,
-        "flash": chosen.flash,
-        "quiet": chosen.quiet,
-        "signed": chosen.signed,
-    }
+    home, column = place_of(table, name)
+    chosen = _BY_TABLE.get(home.name, _BY_NAME).get(name) or _BY_FORMAT[column.format]
+    described = asdict(chosen)
+    described.update(
+        name=name,
+        head=chosen.head or column.head,
+        format=chosen.format or column.format,
+        unit=column.unit,
+        source=column.source,
+        home=home.name,
+        inputs=list(_INPUTS.get(home.name, {}).get(name, ())),
+    )
+    return described
+
+
+def details(table: Table, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Settings of all inputs of `columns`, once each: what the hover cards of a grid may show."""
+    names = dict.fromkeys(name for column in columns for name in column["inputs"])
+    return [setting(table, name) for name in names]
+
+
+def codes() -> dict[str, Any]:
+    """Words for columns that hold codes or bits: {column: {"bits": bool, "words": {n: word}}}."""
+    found: dict[str, Any] = {}
+    kinds: dict[str, type[Enum]] = {"mark_source": MarkSource, "model": Model}
+    bits: dict[str, type[Enum]] = {"smile_bits": Smile, "state": State}
+    for name, kind in (kinds | bits).items():
+        words = {one.value: one.name.lower().replace("_", " ") for one in kind}
+        found[name] = {"bits": name in bits, "words": words}
+    return found
+
+
+assert BESIDE.keys() == {INSTRUMENTS.name, POSITIONS.name}

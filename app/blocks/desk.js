@@ -6,10 +6,16 @@ const SECOND = 1000, NARROW_PX = 1500, GIVEN_UP_MS = 40_000;
 class Desk {
   constructor(spec) {
     this.spec = spec;
+    [CODES, STALE_S] = [spec.codes, spec.stale_s];
     this.health = new Health();
+    this.names = new Names();
+    this.incidents = new Incidents();
+    this.hover = new HoverCard(this);
+    this.wishes = []; // Told again on each mount and reconnect.
+    this.group = null; // The group of exposures that is chosen.
     this.latency = new Latency();
     this.instruments = new Instruments("");
-    this.filter = { classes: [], text: "" };
+    this.filter = { classes: [], text: "", book: -1 };
     this.selected = -1;
     this.panels = [];
     this.painters = [];
@@ -45,7 +51,9 @@ class Desk {
     }
     stacks.centre.append(this.footRow);
     this.stacks = stacks;
-    this.root = el("div", { class: "desk" }, this.top.root, this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right));
+    this.root = el("div", { class: "desk" }, this.top.root, this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root);
+    const [left, right, narrowLeft, narrowRight] = this.spec.widths;
+    for (const [name, px] of Object.entries({ left, right, "narrow-left": narrowLeft, "narrow-right": narrowRight })) this.root.style.setProperty("--" + name, px + "px");
     this.arrange();
   }
 
@@ -72,19 +80,21 @@ class Desk {
     readFonts();
     const grid = (table) => this.feeds.find((f) => f instanceof GridFeed && f.table === table);
     this.classes = grid("classes");
+    this.books = grid("books");
     for (const panel of this.panels) {
       const { spec, body } = panel;
       const make = {
         grid: () => this.makeBlotter(panel, grid(spec.table)),
-        bars: () => Object.assign(new Bars(body, spec, grid(spec.table)), { onScroll: () => this.wake() }),
+        bars: () => Object.assign(new Bars(body, spec, grid(spec.table), this), { onScroll: () => this.wake() }),
         chart: () => this.makeChart(panel),
         curve: () => (this.curve = new PnlCurve(body)),
         map: () => new ExposureMap(body, spec, grid("classes")),
         glass: () => (this.glass = new GlassChart(body, this.latency)),
         feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
-      }[spec.kind];
-      panel.painter = make ? make() : null;
+      }[spec.kind] || (() => RISK_PANELS[spec.kind](panel, this));
+      panel.painter = make();
       if (panel.painter) this.painters.push(panel.painter);
+      this.hoverOn(panel);
     }
     new ResizeObserver(() => { this.arrange(); this.wake(); }).observe(this.root);
     document.addEventListener("visibilitychange", () => this.wake());
@@ -94,25 +104,38 @@ class Desk {
   }
 
   makeBlotter(panel, feed) {
-    const blotter = new Blotter(panel.body, panel.spec, feed, this);
+    const { sets, feeds } = panel.spec, all = sets.map((_, i) => (i ? this.feeds[feeds["set" + i]] : feed));
+    const blotter = new (panel.spec.table === "positions" ? Positions : Blotter)(panel.body, panel.spec, all, this);
     this.blotter = blotter;
     this.blotterPanel = panel;
     this.input = new BlotterInput(panel.body, blotter, this);
-    this.search = el("input", { type: "search", placeholder: "Search  /", "aria-label": "Search symbols", spellcheck: "false", autocomplete: "off" });
-    this.search.addEventListener("input", () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.setFilter({ text: this.search.value.trim() }), 120); });
-    this.search.addEventListener("keydown", (e) => {
-      if (e.key === "Escape") { this.clearFilter(); panel.body.focus(); }
-      else if (e.key === "Enter" || e.key === "ArrowDown") { panel.body.focus(); this.input.move(0, 0); }
-      e.stopPropagation();
-    });
-    this.chips = CLASS_CODES.map((code, id) => el("button", { "aria-pressed": "false", title: CLASS_NAMES[id], onclick: () => this.toggleClass(id) }, code));
-    this.allChip = el("button", { "aria-pressed": "true", onclick: () => this.setFilter({ classes: [] }) }, "All");
-    this.menu = el("select", { class: "slim", "aria-label": "Class", onchange: () => this.setFilter({ classes: this.menu.value === "" ? [] : [+this.menu.value] }) },
-      el("option", { value: "" }, "All classes"), ...CLASS_NAMES.map((name, id) => el("option", { value: id }, name)));
-    panel.tools.append(this.search, this.menu, el("div", { class: "classes wide", role: "group", "aria-label": "Class filter" }, this.allChip, ...this.chips));
-    this.void = el("div", { class: "void", hidden: true }, el("p"), el("button", { class: "act", onclick: () => this.clearFilter() }, "Clear filter"));
-    panel.body.append(this.void);
+    this.tools = new BlotterTools(panel, blotter, this);
+    this.search = this.tools.search;
     return blotter;
+  }
+
+  // What is under the pointer says more of itself.
+  hoverOn({ painter, body, spec }) {
+    if (!painter) return;
+    const inputs = (row, k) => {
+      const feed = painter.detail, slot = feed ? feed.slotOf(row.id) : -1;
+      return (k.inputs || []).map((name) => [spec.inputs[name].head, slot < 0 ? "" : told(spec.inputs[name], feed.get(slot, name), this)]);
+    };
+    if (painter.tip) this.hover.watch(body, (x, y) => painter.tip(x, y));
+    else if (painter instanceof Sheet) this.hover.watch(body, (x, y) => tipOf(painter, x, y, painter instanceof Blotter ? inputs : null));
+    if (!(painter instanceof Blotter)) return;
+    // A few rows around the line, so that a sort that moved it meanwhile still finds it.
+    painter.asks = (line) => ({ feed: painter.detail, first: Math.max(0, painter.top + line - 3), count: 7 });
+    this.hover.inputs = (x, y) => tipOf(painter, x, y, inputs);
+  }
+
+  // The inputs of one line: asked for while its card is open, and not longer.
+  detailOf(wish) {
+    const feed = wish?.feed || this.blotter?.detail, key = wish ? wish.first + ":" + wish.count : "";
+    if (!feed || key === (this.detailKey || "")) return;
+    if (wish && !this.detailKey) { this.sendFilter(this.feedNumber(feed)); this.sendSort(true, this.feedNumber(feed)); }
+    this.detailKey = key;
+    this.control({ type: "viewport", feed: this.feedNumber(feed), first: wish?.first || 0, count: wish?.count || 0 });
   }
 
   makeChart(panel) {
@@ -144,11 +167,18 @@ class Desk {
     model.on("reference", () => { this.readInstruments(); this.blotter?.touch(-1); this.wake(); });
     this.control({ type: "ready", epoch: this.epoch, sequence: this.sequence });
     this.sendSort(true);
-    if (this.filter.classes.length || this.filter.text) this.sendFilter();
+    this.tools?.sets.forget();
+    this.detailKey = "";
+    if (this.filter.classes.length || this.filter.text || this.filter.book >= 0) this.sendFilter();
     this.sentViewport = null;
-    this.feeds.forEach((f, i) => { if (f instanceof GridFeed && f !== this.blotter?.feed) this.control({ type: "viewport", feed: i, first: 0, count: f.table === "books" ? 64 : 12 }); });
+    for (const wish of this.wishes) wish();
+    this.feeds.forEach((f, i) => {
+      if (!(f instanceof GridFeed) || f === this.blotter?.feed) return;
+      const [first, count] = f.window || [0, f.table === "books" ? 64 : 12];
+      if (count) this.control({ type: "viewport", feed: i, first, count });
+    });
     this.viewportChanged();
-    if (this.selected >= 0) this.control({ type: "select", row: this.selected });
+    if (this.selected >= 0 && this.series) this.control({ type: "select", row: this.selected });
   }
 
   readInstruments() {
@@ -180,6 +210,10 @@ class Desk {
       },
       series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
       status: (status) => this.health.set(status),
+      names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
+      reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
+      answer: (answer) => this.alertList?.answer(answer),
+      alerts: (incidents) => this.incidents.take(incidents),
     });
     if (!push) return;
     this.stages.add("socket", arrived - push.ts_push);
@@ -197,15 +231,17 @@ class Desk {
     const grid = this.feeds[feed];
     if (!(grid instanceof GridFeed)) return;
     grid.setRows(rows);
+    const switched = this.tools?.sets.came(grid);
     // Stamps of rows that have moved belong to cells nobody will see.
     this.pending = this.pending.filter((_, i, all) => all[i - (i % 3) + 1] !== feed);
     if (grid !== this.blotter?.feed) return;
     this.waiting = false;
-    if (this.viewportDue) this.viewportChanged();
+    if (switched) this.sentViewport = null;
+    if (this.viewportDue || switched) this.viewportChanged();
     this.blotter.scrollTo(this.blotter.top);
     if (this.blotter.selectDue) this.input.select();
     if (this.selected < 0 && rows.row.length) this.select(rows.row[0]);
-    this.blotterState();
+    this.tools?.state();
   }
 
   // ---- painting -------------------------------------------------------------------------------
@@ -263,6 +299,9 @@ class Desk {
     this.state = this.top.update();
     this.strip.figuresUpdate();
     this.panelStates();
+    this.hover.update();
+    this.top.alerts.update();
+    this.alertList?.update();
     this.quarter = ((this.quarter || 0) + 1) % 4;
     if (this.quarter) return;
     this.reload();
@@ -274,6 +313,7 @@ class Desk {
     this.curve?.add(this.health.now(), this.classSum("pnl"));
     this.glass?.touch();
     this.blotter?.touch(-1);
+    for (const panel of this.panels) if (panel.painter && RISK_PANELS[panel.spec.kind]) { riskState(panel, this); if (!panel.painter.count?.()) panel.painter.touch(-1); }
     this.chartHead();
     this.wake();
     (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update());
@@ -330,19 +370,7 @@ class Desk {
       panel.setTag("", "");
       panel.setNote(null);
     }
-    this.blotterState();
-  }
-
-  blotterState() {
-    const feed = this.blotter?.feed;
-    if (!feed) return;
-    const all = this.instruments.size;
-    put(this.blotterPanel.note, feed.total < 0 ? "loading" : `${num(feed.total)} of ${num(all)} lines`);
-    const empty = feed.total === 0 && (this.filter.text !== "" || this.filter.classes.length > 0);
-    this.void.hidden = !empty;
-    if (!empty) return;
-    const names = this.filter.classes.map((id) => CLASS_NAMES[id]).join(", ");
-    put(this.void.firstChild, "No line has " + [this.filter.text && `“${this.filter.text}” in its symbol`, names && `class ${names}`].filter(Boolean).join(" and ") + ".");
+    this.tools.state();
   }
 
   // ---- what the trader asks for ---------------------------------------------------------------
@@ -351,7 +379,13 @@ class Desk {
     if (inside.matches?.("input, select, textarea") || e.ctrlKey || e.metaKey || e.altKey) return;
     if (e.key === "/") { this.search?.focus(); this.search?.select(); e.preventDefault(); }
     else if (e.key === "Escape") this.clearFilter();
+    else if (e.key === "c") this.tools?.sets.choose(this.tools.blotter.set + 1);
+    else if (e.key === "a") this.alertList?.first();
+    else if (this.spec.desks[+e.key - 1]) location.href = this.addressOf(this.spec.desks[+e.key - 1][1]);
   }
+
+  // Another desk of the same server; theme and the like go with us.
+  addressOf(desk) { return new URL("./" + desk + location.search, location.href).href; }
 
   feedNumber(feed) { return this.feeds.indexOf(feed); }
 
@@ -368,19 +402,21 @@ class Desk {
     this.control({ type: "viewport", feed: this.feedNumber(this.blotter.feed), first, count });
   }
 
-  sendSort(again) {
+  sendSort(again, feed = this.feedNumber(this.blotter.feed)) {
     const s = this.blotter?.sort;
     if (again && !s) return;
-    this.control({ type: "sort", feed: this.feedNumber(this.blotter.feed), column: s ? s.column : null, descending: s ? s.descending : true });
+    this.control({ type: "sort", feed, column: s ? s.column : null, descending: s ? s.descending : true });
   }
 
-  sendFilter() { this.control({ type: "filter", feed: this.feedNumber(this.blotter.feed), classes: this.filter.classes, text: this.filter.text }); }
+  sendFilter(feed = this.feedNumber(this.blotter.feed)) {
+    const { classes, text, book } = this.filter;
+    const wish = this.blotter instanceof Positions ? { book: book >= 0 ? book : null } : { classes, text };
+    this.control({ type: "filter", feed, ...wish });
+  }
 
   setFilter(change) {
     this.filter = { ...this.filter, ...change };
-    this.allChip.setAttribute("aria-pressed", String(!this.filter.classes.length));
-    this.chips.forEach((chip, id) => chip.setAttribute("aria-pressed", String(this.filter.classes.includes(id))));
-    this.menu.value = this.filter.classes.length === 1 ? this.filter.classes[0] : "";
+    this.tools.filtered(this.filter);
     this.sendFilter();
     this.blotter.cursor = 0;
     this.blotter.scrollTo(0);
@@ -394,7 +430,8 @@ class Desk {
 
   clearFilter() {
     if (this.search) this.search.value = "";
-    if (this.filter.text || this.filter.classes.length) this.setFilter({ text: "", classes: [] });
+    const { text, classes, book } = this.filter;
+    if (text || classes.length || book >= 0) this.setFilter({ text: "", classes: [], book: -1 });
   }
 
   select(row) {
@@ -403,46 +440,10 @@ class Desk {
     if (this.blotter) { this.blotter.selected = row; this.blotter.touch(-1); }
     this.series?.clear(row);
     this.chart?.touch();
-    this.control({ type: "select", row });
+    if (this.series) this.control({ type: "select", row });
     this.chartHead();
     this.wake();
   }
-}
-
-// What benches and tests may read; nothing here changes the desk.
-function inspect(desk) {
-  return {
-    get sequence() { return desk.sequence; },
-    get painted() { return desk.painted; },
-    get epoch() { return desk.epoch; },
-    get sent() { return desk.sent; },
-    get state() { return desk.state; },
-    rows: () => Array.from(desk.blotter.feed.rows),
-    top: () => desk.blotter.top,
-    lines: () => desk.blotter.lines,
-    columns: () => desk.blotter.columns.map((k) => k.name),
-    selected: () => desk.selected,
-    drain: () => desk.latency.drain(),
-    samples: () => desk.latency.drain(),
-    stats() {
-      const [p50, p99, p999] = desk.latency.quantiles([0.5, 0.99, 0.999]);
-      return { p50, p99, p999, total: desk.latency.total, lost: desk.latency.lost, worst_ms: desk.latency.worst_ms, rate: desk.rate, painted: desk.painted, hidden: document.hidden };
-    },
-    stages: () => desk.stages.drain(),
-    // {value, text, painted, x, y, w, h}: what the glass shows for a row that is in the viewport.
-    cell(row, column) {
-      const b = desk.blotter, slot = b.feed.slotOf(row), j = b.columns.findIndex((k) => k.name === column);
-      if (slot < 0) return null;
-      const at = b.feed.index(column), value = at < 0 ? null : b.feed.value[slot * b.feed.width + at];
-      const line = slot + b.feed.first - b.top;
-      if (j < 0 || line < 0 || line >= b.lines) return { value, text: null, painted: false };
-      const k = b.columns[j], box = b.surface.canvas.getBoundingClientRect();
-      return { value, text: b.texts[line * b.columns.length + j], painted: b.keys[line * b.columns.length + j] >= 0,
-        x: box.x + k.x, y: box.y + HEAD + line * ROW, w: k.w, h: ROW };
-    },
-    format: { num, signed, price, quantity, duration, thirtySeconds },
-    tokens: () => ({ ...T }),
-  };
 }
 
 let DESK = null;

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import panel as pn
@@ -17,6 +18,11 @@ import param
 
 from app.blocks import source
 from app.blocks.block import Block, Feeds, Strip
+from app.blocks.column import codes
+from compute.table import STALE_S
+
+LAYOUTS = Path(__file__).resolve().parents[2] / "layouts"
+FIRST = "overview"
 
 
 class Session(Protocol):
@@ -25,7 +31,7 @@ class Session(Protocol):
     reference: str  # JSON: a list of instruments' fields, of which the page reads a few.
 
     def control(self, message: dict[str, Any]) -> None:
-        """Take a rare message of the page: ready, viewport, sort, filter, select."""
+        """Take a rare message of the page, see README.md."""
 
 
 def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None]) -> Session:
@@ -36,6 +42,14 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
     """
     session: Session = import_module("app.runtime").attach(spec, document, send_control)
     return session
+
+
+@cache
+def desks() -> list[list[str]]:
+    """Title and address of every desk there is, the overview first; for the links of the bar."""
+    stems = sorted(path.stem for path in LAYOUTS.glob("*.py"))
+    stems.sort(key=lambda stem: stem != FIRST)
+    return [[stem.replace("_", " ").capitalize(), stem] for stem in stems]
 
 
 @cache
@@ -69,6 +83,8 @@ class Desk:
     centre: Sequence[Block] = ()
     foot: Sequence[Block] = ()
     right: Sequence[Block] = ()
+    # Of the left and the right stack: on a wide screen, and below 1500 px.
+    widths: tuple[int, int, int, int] = (320, 448, 264, 336)
 
     def spec(self) -> dict[str, Any]:
         """What travels: `feeds` numbered as on the wire, `panels` by place."""
@@ -83,13 +99,19 @@ class Desk:
         for block in (*self.centre, self.strip, *self.left, *self.foot, *self.right):
             feeds.add(block)
         panels = [
-            block.spec() | {"place": place} for place, blocks in places.items() for block in blocks
+            block.spec() | {"place": place, "feeds": feeds.numbers(block)}
+            for place, blocks in places.items()
+            for block in blocks
         ]
         return {
             "title": self.title,
-            "strip": self.strip.spec(),
+            "desks": desks(),
+            "widths": list(self.widths),
+            "strip": self.strip.spec() | {"feeds": feeds.numbers(self.strip)},
             "feeds": feeds.spec(),
             "panels": panels,
+            "codes": codes(),
+            "stale_s": list(STALE_S),
         }
 
     def view(self) -> Any:

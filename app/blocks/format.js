@@ -77,6 +77,25 @@ function lot(v) {
   return num(v / unit, size >= 100 * unit || size % unit === 0 ? 0 : 1) + name;
 }
 
+// Four significant digits, and not more decimals than its column has room for.
+function number(v, places = 4) {
+  if (v == null || !Number.isFinite(v)) return "";
+  const size = Math.abs(v);
+  return num(v, size ? Math.max(0, Math.min(places, 3 - Math.floor(Math.log10(size)))) : places);
+}
+function signedNumber(v, places) {
+  const s = number(v, places);
+  return v > 0 && s !== "" && !/^[0.,]*$/.test(s) ? "+" + s : s;
+}
+
+// A limit's own unit: money with its scale, a share of 1 as it stands.
+function amount(v) {
+  if (v == null || !Number.isFinite(v)) return "";
+  const size = Math.abs(v);
+  const [unit, name] = size >= 1e9 ? [1e9, " bn"] : size >= 1e6 ? [1e6, " M"] : size >= 1e3 ? [1e3, " k"] : [1, ""];
+  return num(v / unit, size <= 10 ? 3 : size / unit >= 100 ? 0 : size / unit >= 10 ? 1 : 2) + name;
+}
+
 // A count in a strip or a panel: four figures at most beside its unit.
 function brief(v) {
   if (v == null || !Number.isFinite(v)) return "";

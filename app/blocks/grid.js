@@ -8,6 +8,7 @@ class Sheet {
     this.surface = new Surface(el);
     this.all = columns;
     this.options = options;
+    this.desk = options.desk || null;
     this.row = new RowView();
     this.cell = new Cell();
     this.total = options.total || null;
@@ -146,15 +147,27 @@ class Sheet {
       // On the point; a tail of six decimals is pushed to the left rather than out of its cell.
       const on = x + w - column.frac - width(cell.font, point < 0 ? s : s.slice(0, point));
       const left = Math.min(on, x + w - 2 - width(cell.font, s));
+      if (cell.marks & M_ESTIMATE) ink.text(cell.font, T.text2, "~", left - 8, base);
       if (cell.tail) {
         ink.text(cell.font, color, s.slice(0, -1), left, base);
         ink.text(cell.font, T.text3, s.slice(-1), left + width(cell.font, s.slice(0, -1)), base);
       } else ink.text(cell.font, color, s, left, base);
     } else if (column.align === "left") {
-      const room = w - column.dx - (cell.marks & (M_HALT | M_AUCTION | M_CLOSED) ? 42 : cell.marks & M_GAP ? 16 : 4);
+      const room = w - column.dx - (cell.marks & M_TAG ? 42 : cell.marks & M_GAP ? 16 : 4);
       ink.text(cell.font, color, cut(cell.font, s, room), x + column.dx, base);
     } else if (column.align === "center") ink.text(cell.font, color, s, x + (w - width(cell.font, s)) / 2, base - (column.chip ? 1 : 0));
-    else ink.text(cell.font, color, s, x + w - PAD - width(cell.font, s), base);
+    else {
+      const left = x + w - PAD - width(cell.font, s);
+      if (cell.marks & M_ESTIMATE) ink.text(cell.font, T.text2, "~", left - 8, base);
+      ink.text(cell.font, color, s, left, base);
+    }
+  }
+
+  // {line, column, x, y, w} of the cell under a point of the element; null beside all cells.
+  hit(x, y) {
+    const line = Math.floor((y - HEAD) / ROW), column = this.columns?.find((k) => x >= k.x && x < k.x + k.w);
+    if (!column || y < 0 || line >= this.lines) return null;
+    return { line: y < HEAD ? -1 : line, column, x: column.x, y: HEAD + line * ROW, w: column.w };
   }
 
   // A line that has no row: beyond the end, or not here yet (a still bar, no shimmer).
@@ -179,7 +192,7 @@ class Sheet {
     for (const k of this.columns) {
       if (!k.head) continue;
       const sorted = this.sort && this.sort.column === k.name;
-      const w = width(SMALL, k.head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, k.frac - 17) : PAD);
+      const w = width(SMALL, k.head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, Math.min(k.frac - 17, k.w - w - 12)) : PAD);
       const x = k.align === "left" ? k.x + k.dx : k.align === "center" ? k.x + (k.w - w) / 2 : right - w;
       label(c, SMALL, k.head, x, 14, sorted ? T.text : T.text3);
       if (sorted) arrow(c, k.align === "left" ? x + w + 8 : x - 7, 10, !this.sort.descending, T.text);
@@ -235,7 +248,9 @@ function drawMarks(ink, cell, column, x, y, w, row) {
       c.fillStyle = T.vwap; c.fill();
     });
   }
-  const tag = m & M_HALT ? "HALT" : m & M_AUCTION ? "AUCT" : m & M_CLOSED ? "SHUT" : "";
+  if (m & (M_WARN | M_DOUBT)) ink.after((c) => warnMark(c, m & M_WARN ? x + 7 : x + 10, mid, T.warn));
+  if (m & M_BREACH) ink.fill(T.crit, x + 4, mid - 3, 7, 7);
+  const tag = m & M_HALT ? "HALT" : m & M_AUCTION ? "AUCT" : m & M_CLOSED ? "SHUT" : m & M_INDICATIVE ? "IND" : "";
   if (tag) {
     const left = x + w - 38;
     ink.after((c) => {
@@ -249,114 +264,23 @@ function drawMarks(ink, cell, column, x, y, w, row) {
   }
 }
 
-// A column of the spec as the painter uses it.
+// A column of the spec as the painter uses it. Room behind the point: five decimals of a price, or
+// as many as the column says.
 function placed(spec) {
-  const point = spec.format === "price";
-  return { ...spec, align: point ? "point" : "right", frac: point ? 41 : 0, dx: PAD, say: FORMATS[spec.format] || FORMATS.count };
-}
-
-// ---- the blotter: a window on a view that the server keeps -----------------------------------
-class Blotter extends Sheet {
-  constructor(el, spec, feed, desk) {
-    const symbol = { name: "symbol", head: "Symbol", width: 132, flex: true, align: "left", dx: 16, say: NAMED.symbol, drop: 0 };
-    const chip = { name: "class", head: "Class", width: 44, align: "center", chip: true, say: NAMED.class, drop: 4 };
-    super(el, [symbol, chip, ...spec.columns.map(placed)], { scroll: true, total: (k) => this.totalOf(k) });
-    [this.feed, this.desk] = [feed, desk];
-    for (const k of this.all) k.at = feed.index(k.name);
-    [this.at_state, this.at_moment] = [feed.index("state"), feed.index("ts_event")];
-    [this.top, this.selected, this.focusColumn, this.cursor, this.focused] = [0, -1, 2, 0, false];
-    feed.listeners.push((i) => this.told(i));
-  }
-
-  told(i) {
-    if (i < 0) return this.touch(-1);
-    const line = Math.floor(i / this.feed.width) + this.feed.first - this.top;
-    if (line >= 0) this.touch(line);
-  }
-
-  count() { return Math.max(0, this.feed.total); }
-  waiting(line) { return this.feed.total < 0 || this.top + line < this.feed.total; }
-  slotAt(line) {
-    const slot = this.top + line - this.feed.first;
-    return slot >= 0 && slot < this.feed.rows.length ? slot : -1;
-  }
-
-  rowAt(line) {
-    const slot = this.slotAt(line);
-    if (slot < 0) return null;
-    const f = this.feed, id = f.rows[slot], from = slot * f.width;
-    const moment = f.value[from + this.at_moment];
-    const age = moment === moment ? (this.desk.health.now() - moment) / 1e3 : NaN;
-    return this.row.fill(id, slot, this.desk.instruments.get(id), f.value[from + this.at_state], age, id === this.selected);
-  }
-
-  valueOf(row, column) { return column.at < 0 ? 0 : this.feed.value[row.slot * this.feed.width + column.at]; }
-
-  tick(cell, row, column, now) {
-    const ref = row.instrument;
-    if (column.format === "price" && ref && ref.price_format === 3 && cell.text) cell.tail = "1";
-    if (!column.flash || row.stale) return false;
-    const running = tickMarks(cell, this.feed, row.slot * this.feed.width + column.at, now);
-    if (cell.flash) cell.tail = "";
-    return running;
-  }
-
-  get focusLine() { return this.cursor - this.top; }
-
-  totalOf(k) {
-    if (k.name === "symbol") return { text: "Total, " + num(this.count()) + (this.count() === 1 ? " line" : " lines"), dx: PAD };
-    // A text search picks lines inside classes, of which the page knows no sums.
-    const { text, classes } = this.desk.filter, keep = classes.length ? (id) => classes.includes(id) : null;
-    const sum = text ? NaN : this.desk.classSum(k.name === "exposure" ? "net" : k.name, keep);
-    if (k.name === "exposure") return { text: signed(sum / 1e6, 1), color: "text" };
-    if (k.name === "pnl") return { text: signed(sum / 1e3), color: sum > 0 ? "up" : sum < 0 ? "down" : "zero" };
-    return null;
-  }
-
-  // Two lines more on each side, so that a small scroll shows no blank.
-  viewport() {
-    const first = Math.max(0, this.top - 2);
-    return { first, count: this.lines + (this.top - first) + 2 };
-  }
-
-  scrollTo(top) {
-    if (!this.columns) return; // Not laid out: rows came before the first frame.
-    const most = Math.max(0, this.count() - this.lines);
-    const next = Math.max(0, Math.min(most, Math.round(top)));
-    if (next === this.top) return;
-    this.top = next;
-    this.touch(-1);
-    this.desk.viewportChanged();
-  }
-
-  thumb() {
-    const h = this.surface.h - HEAD - this.foot - 4, n = this.count();
-    if (n <= this.lines || !n) return null;
-    const size = Math.max(24, (h * this.lines) / n);
-    return { y: HEAD + 2 + ((h - size) * this.top) / (n - this.lines), size, h };
-  }
-
-  paintScroll() {
-    const t = this.thumb(), key = t ? Math.round(t.y) + ":" + Math.round(t.size) : "";
-    if (key === this.scrollKey && !this.headDue) return;
-    this.scrollKey = key;
-    this.headDue = false;
-    const s = this.surface;
-    box(s.c, this.room, HEAD, SCROLL, s.h - HEAD - this.foot, T.panel);
-    if (t) box(s.c, this.room + 3, Math.round(t.y), 3, Math.round(t.size), T.edge);
-  }
-
-  layout() { super.layout(); this.scrollKey = null; this.desk.viewportChanged(); }
+  const point = spec.format === "price" || spec.format === "number", name = spec.name;
+  const frac = spec.format === "price" ? 41 : PAD + (spec.places ? 7.2 * spec.places + 3.2 : 0);
+  return { ...spec, align: point ? "point" : spec.format === "code" || spec.format === "book" ? "left" : "right", frac: point ? frac : 0, dx: PAD,
+    quote: name === "bid" || name === "ask", estimate: ESTIMATES.has(name), say: FORMATS[spec.format] || FORMATS.count };
 }
 
 // ---- short tables: names, one bar, some figures, a pinned total -------------------------------
 class Bars extends Sheet {
-  constructor(el, spec, feed) {
+  constructor(el, spec, feed, desk) {
     const name = { name: "name", head: spec.head, width: 100, flex: true, align: "left", dx: PAD, drop: 0,
       say: (cell, row) => { cell.text = spec.names[row.id] || "Book " + row.id; cell.color = TEXT2; } };
     const bar = { name: "bar", head: spec.bar === "exposure" ? "Short | long" : "", width: spec.bar === "exposure" ? 92 : 72, align: "center", drop: 0, dx: 0,
       say: (cell, row) => this.sayBar(cell, row) };
-    super(el, [name, bar, ...spec.columns.map(placed)], { total: spec.total ? (k) => this.totalOf(k) : null });
+    super(el, [name, bar, ...spec.columns.map(placed)], { total: spec.total ? (k) => this.totalOf(k) : null, desk });
     [this.feed, this.spec, this.scale, this.top] = [feed, spec, 0, 0];
     el.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     for (const k of this.all) k.at = feed.index(k.name);

@@ -7,7 +7,7 @@ class BlotterInput {
     this.rest = 0;
     el.tabIndex = 0;
     el.setAttribute("role", "grid");
-    el.setAttribute("aria-label", "Blotter");
+    el.setAttribute("aria-label", blotter.spec.title);
     el.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     el.addEventListener("pointerdown", (e) => this.down(e));
     el.addEventListener("keydown", (e) => this.key(e));
@@ -101,10 +101,17 @@ class BlotterInput {
     if (moves[e.key]) this.move(...moves[e.key]);
     else if (e.key === " " || e.key === "Enter") this.select();
     else if (e.key === "Escape") this.desk.clearFilter();
+    else if (e.key === "i" && !e.ctrlKey) this.card();
     else if (e.key === "s" && !e.ctrlKey) this.sort(b.columns[b.focusColumn]);
     else if (e.key === "c" && e.ctrlKey) this.copy();
     else return;
     e.preventDefault();
+  }
+
+  // The hover card of the focused cell, for those without a pointer.
+  card() {
+    const b = this.blotter, k = b.columns[b.focusColumn];
+    if (k) this.desk.hover.toggle(this.el, this.desk.hover.inputs, k.x + 1, HEAD + (b.cursor - b.top) * ROW + 1);
   }
 
   // Full precision, not the text on the glass.
@@ -140,6 +147,7 @@ class Mirror {
       row.hidden = !known;
       if (!known) return;
       set(row, "aria-rowindex", i === 0 ? 1 : b.top + line + 2);
+      if (i) this.describe(row, line);
       if (i) set(row, "aria-selected", b.feed.rows[b.slotAt(line)] === b.selected);
       cells.forEach((cell, j) => {
         const s = i ? b.texts[line * b.columns.length + j] : b.columns[j].head;
@@ -151,6 +159,12 @@ class Mirror {
     const active = this.rows[b.cursor - b.top + 1];
     if (active && b.cursor >= b.top) set(this.el, "aria-activedescendant", active.cells[b.focusColumn]?.id || "");
     else this.el.removeAttribute("aria-activedescendant");
+  }
+
+  // A state that the canvas draws is a word here.
+  describe(row, line) {
+    const view = this.blotter.rowAt(line), words = view ? [view.stale ? "stale" : "", wordsOf("state", view.state)].filter(Boolean).join(", ") : "";
+    if ((row.getAttribute("aria-description") || "") !== words) row.setAttribute("aria-description", words);
   }
 
   resize(lines, columns) {

@@ -12,8 +12,9 @@ from pathlib import Path
 
 ROOM = Path(__file__).parent
 SCRIPTS = (
-    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "grid.js"),
-    *("input.js", "chart.js", "panel.js", "strip.js", "desk.js"),
+    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "grid.js", "blotter.js"),
+    *("lines.js", "input.js", "chart.js", "matrix.js", "panel.js", "hover.js", "alerts.js"),
+    *("tools.js", "risk.js", "strip.js", "inspect.js", "desk.js"),
 )
 FONTS = (
     ("ibm-plex-sans-latin-400-normal.woff2", 400, "normal"),

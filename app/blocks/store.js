@@ -1,15 +1,17 @@
 // Law: what the page knows. Values of each feed by slot, which rows the slots show, how often each
 // cell changes, and what the server last said of itself. It draws nothing and asks nobody.
 
-const FLASH_MS = 400, FLASH_GAP_MS = 250, BUSY_MS = 250, STALE_S = 10;
+const FLASH_MS = 400, FLASH_GAP_MS = 250, BUSY_MS = 250;
+let STALE_S = []; // By asset class, of the desk's spec.
 const POINTS_MAX = 4000; // A chart is at most about 1,000 px wide.
-const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128;
+const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128, INDICATIVE = 256, ESTIMATED = 512;
 
 class GridFeed {
   constructor(spec) {
     this.columns = spec.columns;
     this.width = spec.columns.length;
     this.table = spec.table;
+    this.window = spec.window || null; // [first, count] that the page asks for; null: see Desk.bind.
     this.total = -1; // Unknown until the first ROWS.
     this.first = 0;
     this.rows = new Uint32Array(0);
@@ -31,6 +33,8 @@ class GridFeed {
 
   index(name) { return this.columns.indexOf(name); }
   slotOf(row) { return this.rows.indexOf(row); }
+  at(slot, j) { return slot < 0 || j < 0 ? NaN : this.value[slot * this.width + j]; }
+  get(slot, name) { return this.at(slot, this.index(name)); }
 
   // A slot that shows another row starts anew: no flash tells of a change that was none.
   setRows({ total, first, row }) {
@@ -113,10 +117,59 @@ class Instruments {
     this.by = new Map();
     const data = json ? JSON.parse(json) : [];
     const rows = Array.isArray(data) ? data : data.rows.map((row) => Object.fromEntries(data.fields.map((f, i) => [f, row[i]])));
-    for (const row of rows) this.by.set(row.id, row);
+    this.add(rows);
   }
+  add(rows) { for (const row of rows) this.by.set(row.id, row); }
   get size() { return this.by.size; }
   get(id) { return this.by.get(id); }
+}
+
+// What the numbers of groups, books and limits mean; told beside the tables, seldom.
+class Names {
+  constructor() { this.set({}); }
+  set(told) {
+    this.scopes = told.scopes || [];
+    this.keys = told.keys || {};
+    this.limits = told.limits || {};
+    this.books = told.books || {};
+  }
+  get known() { return this.scopes.length > 0; }
+
+  // A group's name: of "class" 7 it is "Crypto perpetual".
+  group(scope, key) {
+    const kind = this.scopes[scope], name = this.keys[kind]?.[key];
+    if (name === undefined) return kind ? `${kind} ${key}` : "";
+    if (kind === "class") return CLASS_OF[name] || name;
+    return name === "-" ? "Not said" : name;
+  }
+  // A limit with its group, where its own name does not say that.
+  limit(name, scope, key, group) {
+    if (scope === "fund" || !key || name.toLowerCase().includes(key.toLowerCase()) || name.toLowerCase().includes(group.toLowerCase())) return name;
+    return group + ", " + name.replace(/(, each| in one) .*/, "").toLowerCase();
+  }
+  scope(number) { return this.scopes[number] || ""; }
+  book(id, known = []) { return this.books[id]?.name || this.books[id]?.[0] || known[id] || "Book " + id; }
+  trader(id) { const b = this.books[id]; return b ? b.trader || b[1] : "Trader of " + this.book(id); }
+}
+
+// Incidents of limits: those that stand and the newest that are over, told whole each time.
+class Incidents {
+  constructor() { [this.all, this.version] = [[], 0]; }
+
+  take(told) {
+    this.all = told;
+    this.version += 1;
+  }
+
+  // Unseen first and of these what is over its limit, then seen, then over; the newest of each first.
+  list() {
+    const rank = (m) => (!m.open ? 3 : m.acknowledged ? 2 : m.level === "breach" ? 0 : 1);
+    return [...this.all].sort((a, b) => rank(a) - rank(b) || b.changed_ms - a.changed_ms);
+  }
+  unseen() { return this.all.filter((m) => m.open && !m.acknowledged); }
+  worst() { return this.unseen().some((m) => m.level === "breach") ? "crit" : "warn"; }
+  // The newest that got worse.
+  raised() { return this.unseen().filter((m) => m.kind === "raised").reduce((a, b) => (a && a.changed_ms >= b.changed_ms ? a : b), null); }
 }
 
 // What the server says about once a second, and what can be known between: ages run on.
@@ -141,6 +194,12 @@ class Health {
   }
 
   now() { return Date.now() + this.shift_ms; }
+
+  // Seconds since the process `risk` last told something; NaN where it never did.
+  riskAge() {
+    const age = this.status?.risk_age_s;
+    return age == null ? NaN : age + Math.max(0, (performance.now() - this.at) / 1e3 - 1.2);
+  }
 
   // {word, tone, age}: what the LIVE tag says. Cells that move prove life; without them the newest
   // STATUS must be at most 1.3 s old and its feed at most 1 s.

@@ -6,6 +6,7 @@ const PLACES = [["NY", "America/New_York", 9.5, 16], ["LDN", "Europe/London", 8,
 class TopBar {
   constructor(title, desk) {
     this.desk = desk;
+    this.alerts = new AlertCount(desk);
     this.live = { dot: el("b"), word: el("strong"), age: el("span"), date: el("span", { class: "wide" }) };
     this.tag = el("div", { class: "live", role: "status", "aria-live": "polite" }, this.live.dot, this.live.word, this.live.age, this.live.date);
     this.clocks = PLACES.map(([name, zone, open, shut]) => {
@@ -14,8 +15,8 @@ class TopBar {
     });
     this.root = el("nav", { class: "bar", "aria-label": "Desk" },
       el("div", { class: "brand" }, el("i"), "Tickglass"),
-      el("div", { class: "tabs", role: "tablist" }, el("button", { role: "tab", "aria-selected": "true" }, title)),
-      el("div", { class: "gap" }), this.tag, ...this.clocks.map((k) => k.root));
+      el("div", { class: "tabs" }, ...desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": name === title ? "page" : null }, name))),
+      el("div", { class: "gap" }), this.alerts.root, this.tag, ...this.clocks.map((k) => k.root));
   }
 
   update() {
@@ -36,11 +37,16 @@ class TopBar {
 }
 
 const FIGURES = {
-  pnl: ["Day P&L", (v) => signed(v / 1e6, 2) + " M", true],
+  pnl: ["P&L", (v) => signed(v / 1e6, 2) + " M", true],
+  day_pnl: ["Day P&L", (v) => signed(v / 1e6, 2) + " M", true],
   gross: ["Gross", (v) => num(v / 1e6, 0) + " M", false],
   net: ["Net", (v) => signed(v / 1e6, 0) + " M", false],
   long: ["Long", (v) => num(v / 1e6, 0) + " M", false],
   short: ["Short", (v) => num(v / 1e6, 0) + " M", false],
+  delta: ["Delta", (v) => signed(v / 1e6, 0) + " M", false],
+  vega: ["Vega", (v) => signed(v / 1e3, 0) + " k", false],
+  dv01: ["DV01", (v) => signed(v / 1e3, 0) + " k", false],
+  hist_99: ["VaR 99", (v) => num(v / 1e6, 1) + " M", false],
 };
 const FIGURES_MS = 200; // As often as totals come.
 const PULSE_MAX = 72; // One value a second, one a pixel.
@@ -48,7 +54,8 @@ const PULSE_MAX = 72; // One value a second, one a pixel.
 class HeadStrip {
   constructor(spec, desk) {
     this.desk = desk;
-    this.figures = spec.figures.map((name) => ({ name, value: el("b"), rule: FIGURES[name] }));
+    const figure = (name, role) => ({ name, value: el("b"), rule: FIGURES[name], feed: desk.feeds[spec.feeds[role]] });
+    this.figures = [...spec.figures.map((name) => figure(name)), ...spec.risk.map((name) => figure(name, name === "hist_99" ? "at_risk" : "fund"))];
     const fact = (before, after, wide) => {
       const value = el("b"), root = el("span", wide ? { class: "wide" } : {}, before, value, after);
       return { value, root };
@@ -59,7 +66,7 @@ class HeadStrip {
     this.glass = { p50: el("b"), p99: el("b") };
     this.pulseBox = el("div", { class: "pulse wide", "aria-hidden": "true" });
     this.root = el("section", { class: "bar", "aria-label": "Headline and health" },
-      ...this.figures.map((f) => el("div", { class: "fig" }, el("span", { class: "k" }, f.rule[0]), f.value)), el("div", { class: "gap" }),
+      ...this.figures.map((f) => (f.root = el("div", { class: "fig" + (f.name === "delta" || f.name === "vega" ? " far" : "") }, el("span", { class: "k" }, f.rule[0]), f.value))), el("div", { class: "gap" }),
       el("div", { class: "health" }, ...Object.values(this.health).map((h) => h.root),
         el("span", {}, "glass p50 ", this.glass.p50, " / p99 ", this.glass.p99, " ms"), this.pulseBox));
     this.pulse = [];
@@ -70,8 +77,9 @@ class HeadStrip {
     if (now - (this.figuresAt || 0) < FIGURES_MS) return;
     this.figuresAt = now;
     for (const f of this.figures) {
-      const v = this.desk.classSum(f.name);
+      const v = f.feed ? f.feed.get(0, f.name) : this.desk.classSum(f.name);
       put(f.value, v === v ? f.rule[1](v) : "");
+      if (f.feed) f.root.hidden = !(v === v); // Without risk there is no figure, and no gap for it.
       tone(f.value, f.rule[2] ? (v > 0 ? "up" : v < 0 ? "down" : "") : "");
     }
   }

@@ -2,11 +2,12 @@
 // the time from event to paint is measured here. It knows bytes and clocks, no pixels.
 
 const PUSH_MAGIC = 0x31504754, ACK_MAGIC = 0x31414754; // "TGP1", "TGA1"
-const CELLS = 1, ROWS = 2, SERIES = 3, STATUS = 4;
+const CELLS = 1, ROWS = 2, SERIES = 3, STATUS = 4, NAMES = 5, ALERTS = 6, REFERENCE = 7, ANSWER = 8;
+const JSON_KINDS = { [STATUS]: "status", [NAMES]: "names", [ALERTS]: "alerts", [REFERENCE]: "reference", [ANSWER]: "answer" };
 
 const wallMs = () => performance.timeOrigin + performance.now();
 
-// Calls `on.cells | rows | series | status` for each section; returns the header, or null when the
+// Calls `on.cells | rows | series`, or `on` by the name of a JSON kind, for each section; returns the header, or null when the
 // buffer is not a push.
 function readPush(buffer, on) {
   const head = new DataView(buffer, 0, 32);
@@ -21,7 +22,7 @@ function readPush(buffer, on) {
     if (kind === CELLS) on.cells(feed, readCells(buffer, at));
     else if (kind === ROWS) on.rows(feed, readRows(buffer, at));
     else if (kind === SERIES) on.series(feed, readSeries(buffer, at));
-    else if (kind === STATUS) on.status(JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, at, bytes))));
+    else if (JSON_KINDS[kind]) on[JSON_KINDS[kind]](JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, at, bytes))));
     at += bytes;
   }
   return push;

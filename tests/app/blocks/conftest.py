@@ -77,6 +77,14 @@ def still() -> Iterator[Server]:
 
 
 @pytest.fixture
+def without_risk() -> Iterator[Server]:
+    """A server that is told nothing of risk."""
+    server = Server("--rate", "0", "--instruments", "2500", "--no-risk")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def moving() -> Iterator[Server]:
     """A server whose visible cells all move 20 times a second."""
     server = Server("--rate", "20", "--instruments", "2500", "--all")
@@ -90,7 +98,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     problems: list[str] = []
 
-    def open_desk(server: Server, query: str = "", **options: Any) -> Any:
+    def open_desk(server: Server, query: str = "", desk: str = "overview", **options: Any) -> Any:
         options.setdefault("viewport", {"width": 1920, "height": 1080})
         context = browser.new_context(**options)
         contexts.append(context)
@@ -98,9 +106,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
         page.requested = []
         page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(server.url + query)
+        page.goto(server.url.replace("overview", desk) + query)
         page.wait_for_function("() => window.tickglass && tickglass.painted > 0")
-        page.wait_for_function("() => tickglass.rows().length > 20")
+        page.wait_for_function("() => tickglass.rows().length > 10")
         return page
 
     yield open_desk

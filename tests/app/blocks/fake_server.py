@@ -1,4 +1,4 @@
-"""A Panel server that serves a desk with a fake session: seeded data, the real push contract.
+"""A Panel server that serves the desks with a fake session: seeded data, the real push contract.
 
 Run as a program: `python tests/app/blocks/fake_server.py PORT [--rate 20] [--cells 600]`. Commands
 come as lines on standard input (JSON), answers go out as lines, so a test can stop the feed, cut
@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,98 +23,16 @@ from bokeh.server.views.ws import WSHandler
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_market import Market, page_rows  # noqa: E402
+
 from app import blocks  # noqa: E402
-from compute.table import BOOKS, CLASSES, INSTRUMENTS, State  # noqa: E402
-from ingest.universe import universe  # noqa: E402
+from app.blocks.column import BESIDE  # noqa: E402
+from compute.incident import Incidents  # noqa: E402
+from compute.table import INSTRUMENTS, TABLES, State  # noqa: E402
 
-
-def page_rows(count: int) -> list[dict[str, Any]]:
-    """Reference rows of the demo universe."""
-    return [asdict(row) for row in universe(count)]
-
-
-class Market:
-    """Tables that move by themselves; `cells` says how many cells of the first rows move a step."""
-
-    def __init__(self, rows: list[dict[str, Any]], seed: int = 11) -> None:
-        self.rows = rows
-        self.rng = np.random.default_rng(seed)
-        n = len(rows)
-        self.asset_class = np.array([row["asset_class"] for row in rows])
-        self.tables = {
-            "instruments": INSTRUMENTS.empty(n),
-            "books": BOOKS.empty(8),
-            "classes": CLASSES.empty(12),
-        }
-        self.unit = np.array([row["tick"] for row in rows])
-        close = np.array([row["close_prev"] or 1.0 for row in rows])
-        self.level = close * (1 + self.rng.normal(0, 0.01, n))
-        self.worth = np.array([row["multiplier"] * row["usd_rate"] for row in rows])
-        self.pace = self.rng.pareto(1.1, n) + 0.02
-        self.volume = np.round(self.rng.pareto(1.0, n) * 40_000)
-        self.start = close
-        cash = np.where(self.rng.random(n) < 0.2, self.rng.normal(2e5, 9e5, n), 0.0)
-        self.position = np.round(cash / np.maximum(1e-6, np.abs(close * self.worth)))
-        self.states = np.zeros(n)
-        for bit, at in ((State.HALTED, 7), (State.CROSSED, 9), (State.CORRECTED, 12)):
-            self.states[at::211] = bit
-        self.states[15::301] = State.GAP
-        self.states[18::401] = State.AUCTION
-        self.states[21::307] = State.ONE_SIDED
-        self.silent = self.rng.random(n) < 0.04
-        self.ts = np.full(n, time.time() * 1e3)
-        self.ts[self.silent] -= self.rng.uniform(12e3, 4e6, self.silent.sum())
-        self.touch(np.arange(n), time.time() * 1e3)
-        self.series: dict[int, list[list[float]]] = {}
-
-    def touch(self, who: np.ndarray, now_ms: float) -> None:
-        """Move the instruments `who` and all that hangs on them."""
-        t, at = self.tables["instruments"], INSTRUMENTS.index
-        unit, start = self.unit[who], self.start[who]
-        step = self.rng.integers(-2, 3, len(who)) * unit
-        self.level[who] = np.where(
-            start > 0, np.maximum(unit, self.level[who] + step), self.level[who]
-        )
-        mid = np.round(self.level[who] / unit) * unit
-        t[who, at("bid")], t[who, at("ask")] = mid, mid + unit
-        crossed = self.states[who] == State.CROSSED
-        t[who[crossed], at("bid")] += 3 * unit[crossed]
-        one = self.states[who] == State.ONE_SIDED
-        t[who[one], at("ask")] = np.nan
-        t[who, at("last")] = mid
-        t[who, at("mid")] = mid + unit / 2
-        for name in ("bid_size", "ask_size", "last_size"):
-            t[who, at(name)] = self.rng.integers(1, 90, len(who)) * 100
-        self.volume[who] += self.rng.integers(1, 9, len(who)) * 100
-        t[who, at("change")] = (mid / start - 1) * 100
-        vwap = (mid + start * 3) / 4
-        t[who, at("vwap")] = vwap
-        t[who, at("vs_vwap")] = (mid / vwap - 1) * 1e4
-        t[who, at("volatility")] = 12 + 30 * self.rng.random(len(who))
-        t[who, at("volume")] = self.volume[who]
-        position = self.position[who]
-        t[who, at("position")] = position
-        worth = position * self.worth[who]
-        t[who, at("pnl")] = worth * (mid - start)
-        t[who, at("exposure")] = worth * mid
-        ts = np.where(self.silent[who], self.ts[who], now_ms)
-        t[who, at("ts_event")] = ts
-        t[who, at("state")] = self.states[who]
-        t[who, at("gaps")] = 0
-        self.total()
-
-    def total(self) -> None:
-        """Books and classes from the instruments."""
-        t, at = self.tables["instruments"], INSTRUMENTS.index
-        exposure, pnl = t[:, at("exposure")], t[:, at("pnl")]
-        held = exposure != 0
-        for table, by in (("classes", self.asset_class), ("books", np.arange(len(t)) % 8)):
-            size = len(self.tables[table])
-            add = lambda w, by=by, size=size: np.bincount(by, w, size)
-            long, short = add(np.maximum(exposure, 0)), add(np.minimum(exposure, 0))
-            self.tables[table][:] = np.stack(
-                [long, short, long + short, long - short, add(pnl), add(held)], 1
-            )
+BY_NAME = {table.name: table for table in TABLES}
 
 
 class FakeSession:
@@ -133,6 +51,7 @@ class FakeSession:
         self.acks: list[tuple[int, int, float, float]] = []
         self.in_flight: list[int] = []
         self.status_at = 0.0
+        self.told = -1  # Version of the names and alerts that the page has.
         self.handler: Any = None
 
     def control(self, message: dict[str, Any]) -> None:
@@ -145,13 +64,15 @@ class FakeSession:
         assert all(isinstance(message.get(name, 0), int) for name in whole), message
         kind = message["type"]
         if kind == "ready":
-            self.ready, self.in_flight, self.status_at = True, [], 0.0
+            self.ready, self.in_flight, self.status_at, self.told = True, [], 0.0, -1
             self.handler = self.handlers()[-1]
             for view in self.views.values():
                 view["fresh"] = True
             self.server.sessions.add(self)
         elif kind == "select":
             self.row, self.series_sent = message["row"], 0
+        elif kind == "acknowledge":
+            self.server.acknowledge(message["alert"], message["person"])
         else:
             view = self.views[message["feed"]]
             view.update({k: v for k, v in message.items() if k not in ("type", "feed")})
@@ -166,36 +87,46 @@ class FakeSession:
 
     def order(self, view: dict[str, Any]) -> np.ndarray:
         if view["order"] is None:
-            table = self.server.market.tables[view["feed"]["table"]]
-            rows = np.arange(len(table))
-            if view["feed"]["table"] == "instruments":
+            market, name = self.server.market, view["feed"]["table"]
+            rows = np.arange(len(market.tables[name]))
+            if name == "instruments":
                 if view.get("classes"):
-                    rows = rows[np.isin(self.server.market.asset_class, view["classes"])]
+                    rows = rows[np.isin(market.asset_class, view["classes"])]
                 if view.get("text"):
                     text = view["text"].upper()
                     rows = np.array([r for r in rows if text in self.server.rows[r]["symbol"]], int)
+            rows = self._chosen(view, name, rows)
             column = view.get("column")
             if column == "symbol":
                 rows = np.array(sorted(rows, key=lambda r: self.server.rows[r]["symbol"]), int)
                 rows = rows[::-1] if view.get("descending") else rows
             elif column:
-                index = {"instruments": INSTRUMENTS, "books": BOOKS, "classes": CLASSES}[
-                    view["feed"]["table"]
-                ].index(column)
-                values = table[rows, index]
+                values = market.values(name, [column], rows)[:, 0]
                 key = -values if view.get("descending") else values
                 rows = rows[np.argsort(np.where(np.isnan(key), np.inf, key), kind="stable")]
             view["order"] = rows
         return view["order"]
 
+    def _chosen(self, view: dict[str, Any], name: str, rows: np.ndarray) -> np.ndarray:
+        """Slots in use, of one book; groups of one scope."""
+        table, market = BY_NAME[name], self.server.market
+        if name == "positions":
+            books = market.tables[name][rows, table.index("book")]
+            rows = rows[books == view["book"] if view.get("book") is not None else books >= 0]
+        if name in ("execution", "exposures", "value_at_risk", "scenarios"):
+            for column in ("scope", "key"):
+                wanted = view.get(column, view["feed"].get("match", {}).get(column))
+                found = market.tables[name][rows, table.index(column)]
+                rows = rows[found == wanted if wanted is not None else ~np.isnan(found)]
+        return rows
+
     def sections(self, oldest: dict[int, float]) -> list[bytes]:
         parts: list[bytes] = []
         for number, view in self.views.items():
-            table = self.server.market.tables[view["feed"]["table"]]
             order = self.order(view)
             shown = order[view["first"] : view["first"] + view["count"]]
-            columns = _columns(view["feed"])
-            values = table[np.ix_(shown, columns)] if len(shown) else np.zeros((0, len(columns)))
+            columns = view["feed"]["columns"]
+            values = self.server.market.values(view["feed"]["table"], columns, shown)
             if view["fresh"]:
                 view["fresh"] = False
                 parts.append(_rows(number, len(order), view["first"], shown))
@@ -233,7 +164,11 @@ class FakeSession:
         now = time.time()
         if now - self.status_at >= 1 and not fake.mute:
             self.status_at = now
-            parts.append(_status(len(self.spec["feeds"]) - 1, fake.status()))
+            parts.append(_json(len(self.spec["feeds"]) - 1, 4, fake.status()))
+        if self.told != fake.alerts_version and fake.market.risk:
+            self.told = fake.alerts_version
+            parts.append(_json(0xFFFF, 5, fake.market.names))
+            parts.append(_json(0xFFFF, 6, fake.shown()))
         if not parts:
             return
         fake.sequence += 1
@@ -248,11 +183,6 @@ class FakeSession:
         self.acks.append((int(sequence), samples, worst, time.time()))
         self.in_flight = [s for s in self.in_flight if s > sequence]
         self.push()
-
-
-def _columns(feed: dict[str, Any]) -> list[int]:
-    table = {"instruments": INSTRUMENTS, "books": BOOKS, "classes": CLASSES}[feed["table"]]
-    return [table.index(name) for name in feed["columns"]]
 
 
 def _section(feed: int, kind: int, payload: bytes, pad: bytes = b"\0") -> bytes:
@@ -280,8 +210,8 @@ def _cells(
     )
 
 
-def _status(feed: int, status: dict[str, Any]) -> bytes:
-    return _section(feed, 4, json.dumps(status).encode(), b" ")
+def _json(feed: int, kind: int, told: Any) -> bytes:
+    return _section(feed, kind, json.dumps(told).encode(), b" ")
 
 
 def _framed(push: bytes) -> bytes:
@@ -306,7 +236,11 @@ class Fake:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.rows = page_rows(arguments.instruments)
         self.reference = json.dumps(self.rows)
-        self.market = Market(self.rows)
+        self.market = Market(self.rows, risk=not arguments.no_risk)
+        self.incidents = Incidents()
+        for alert in self.market.alerts():
+            self.incidents.take(alert)
+        self.alerts_version = 0
         self.arguments = arguments
         self.sessions: set[FakeSession] = set()
         self.oldest: dict[int, float] = {}
@@ -319,6 +253,19 @@ class Fake:
 
     def attach(self, spec: dict[str, Any], document: Any, send_control: Any) -> FakeSession:
         return FakeSession(self, spec, document)
+
+    def acknowledge(self, alert: str, person: str) -> None:
+        """A message more of the incident, as `risk` would tell it."""
+        incident = self.incidents.named(alert)
+        assert incident is not None
+        number = incident.newest.number + 1
+        seen = {"kind": "acknowledged", "person": person, "number": number}
+        self.incidents.take(replace(incident.newest, **seen, ts_alert=time.time_ns()))
+        self.alerts_version += 1
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Incidents as `risk` tells them."""
+        return [one.shown() for one in (*self.incidents.open, *self.incidents.closed)]
 
     def status(self) -> dict[str, Any]:
         """As the web server says it once a second."""
@@ -335,6 +282,7 @@ class Fake:
             "record_behind_s": 0.41,
             "feed_age_s": 0.01 if closed else max(0.0, time.time() - self.moved_at - 0.05),
             "live_age_s": 0.02,
+            "risk_age_s": 0.08 if self.market.risk else None,
             "sessions": len(self.sessions),
             "state": "live",
             "notes": self.notes,
@@ -408,8 +356,10 @@ class Fake:
         answer: Any = True
         if "set" in command:
             row, column, value = command["set"]
+            name = command.get("of", "instruments")
+            name = name if column in BY_NAME[name].names else BESIDE[name]
             value = np.nan if value is None else value
-            self.market.tables["instruments"][row, INSTRUMENTS.index(column)] = value
+            self.market.tables[name][row, BY_NAME[name].index(column)] = value
             self.oldest = {row: time.time() * 1e3}
             for session in self.sessions:
                 session.push()
@@ -420,6 +370,13 @@ class Fake:
             self.mute = command["mute"]
         elif "notes" in command:
             self.notes = command["notes"]
+        elif "raise_alert" in command:
+            now, known = time.time_ns(), self.incidents.open[0].first
+            fresh = {"alert": f"new-{now}", "ts_alert": now, "ts_event": now}
+            self.incidents.take(replace(known, **fresh, **command["raise_alert"]))
+            self.alerts_version += 1
+            for session in self.sessions:
+                session.push()
         elif "cut" in command:
             for session in list(self.sessions):
                 self.sessions.discard(session)
@@ -430,9 +387,9 @@ class Fake:
         elif "acks" in command:
             answer = [a for s in self.sessions for a in s.acks]
         elif "table" in command:
-            rows = command["rows"]
-            table = self.market.tables[command["table"]]
-            answer = np.where(np.isnan(table[rows]), None, table[rows]).tolist()
+            columns = command.get("columns") or list(BY_NAME[command["table"]].names)
+            found = self.market.values(command["table"], columns, np.array(command["rows"], int))
+            answer = np.where(np.isnan(found), None, found).tolist()
         say({"answer": answer})
 
 
@@ -454,18 +411,19 @@ def hear_acks(fake: Fake) -> None:
 
 
 def main() -> None:
-    """Serve `layouts/overview.py` on a port of loopback."""
+    """Serve the layouts on a port of loopback."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--instruments", type=int, default=6000)
     parser.add_argument("--all", action="store_true", help="every visible cell at every step")
+    parser.add_argument("--no-risk", action="store_true", help="as if `risk` did not run")
     fake = Fake(parser.parse_args())
     blocks.desk.join = fake.attach  # type: ignore[attr-defined]
     hear_acks(fake)
     pn.config.reconnect = True
     server = pn.io.server.get_server(
-        {"overview": str(ROOT / "layouts" / "overview.py")},
+        {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))},
         port=fake.arguments.port,
         address="127.0.0.1",
         websocket_origin=[f"127.0.0.1:{fake.arguments.port}"],

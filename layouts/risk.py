@@ -1,0 +1,44 @@
+"""Desk: what the fund can lose, where, and who has been told."""
+
+from app.blocks import (
+    Alerts,
+    Desk,
+    Execution,
+    Exposures,
+    Grid,
+    KeyRates,
+    Limits,
+    Orders,
+    Scenarios,
+    ValueAtRisk,
+)
+
+PNL = ["pnl", "day_pnl", "overnight", "intraday", "realised", "unrealised", "income", "fees"]
+GREEKS = ["delta_usd", "beta_usd", "gamma_usd", "vega_usd", "theta_usd", "dv01_usd", "cs01_usd"]
+LOSSES = ["worst_usd", "component_usd", "incremental_usd", "days_to_exit"]
+COST = ["average", "mean_average", "mean_realised", "fifo_average", "fifo_realised"]
+PAID = ["dividends", "coupons", "funding", "borrow", "day_translation", "fx"]
+
+Desk(
+    "Risk",
+    left=[Limits(), Alerts()],
+    centre=[
+        Exposures(height=359, narrow=239),
+        Grid(
+            "Positions",
+            table="positions",
+            sets={
+                "P&L": ["book", "quantity", "mark", "value", *PNL, "translation", "exit_value"],
+                "Risk": ["book", "quantity", "mark", "value", *GREEKS, *LOSSES],
+                "Cost": ["book", "quantity", "mark", *COST, *PAID],
+            },
+        ),
+    ],
+    foot=[Scenarios(), KeyRates()],
+    right=[
+        ValueAtRisk(height=399, narrow=259),
+        Execution(height=259, narrow=179),
+        Orders(),
+    ],
+    widths=(384, 448, 280, 336),
+).servable()

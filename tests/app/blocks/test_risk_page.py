@@ -1,0 +1,316 @@
+"""The desk of risk in a real Chromium: what was pushed is what is painted, and what is asked."""
+
+import math
+from typing import Any
+
+import pytest
+
+from compute.group import SCOPES
+from compute.table import State
+
+MINUS = "\u2212"
+LINES = "(kind) => tickglass.table(kind)"
+COUNT = "(kind) => tickglass.table(kind).length"
+
+
+def group(value: float | None, scale: float, places: int, signed: bool) -> str:
+    """A second telling of money, percent and basis points."""
+    if value is None or math.isnan(value):
+        return ""
+    text = f"{abs(value / scale):,.{places}f}"
+    if not text.strip("0.,"):
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def near(got: str, want: str) -> bool:
+    """Equal, or apart by the rounding of a tie."""
+    if got == want:
+        return True
+    strip = str.maketrans({",": "", MINUS: "-", "+": ""})
+    try:
+        places = len(want.partition(".")[2])
+        return abs(float(got.translate(strip)) - float(want.translate(strip))) <= 1.01 / 10**places
+    except ValueError:
+        return False
+
+
+FORMATS = {  # column: scale, places, signed
+    "exposures": {
+        **dict.fromkeys(("long", "gross"), (1e6, 1, False)),
+        **dict.fromkeys(("short", "net", "delta", "beta"), (1e6, 1, True)),
+        **dict.fromkeys(("vega", "dv01", "cs01", "day_pnl", "pnl"), (1e3, 0, True)),
+        "net_pct": (1, 1, True),
+        "gross_pct": (1, 1, False),
+        "stale_share": (1, 1, False),
+    },
+    "var": dict.fromkeys(("hist_99", "es_975", "param_99", "known_99"), (1e3, 0, False)),
+    "limits": {"use_pct": (1, 0, False)},
+    "execution": {
+        "worth": (1e6, 1, False),
+        **dict.fromkeys(("arrival_bp", "vwap_bp"), (1, 1, True)),
+        "arrival_usd": (1e3, 0, True),
+    },
+    "orders": dict.fromkeys(("arrival_bp", "vwap_bp"), (1, 1, True)),
+}
+TABLES = {
+    "exposures": "exposures",
+    "var": "value_at_risk",
+    "limits": "limits",
+    "execution": "execution",
+    "orders": "execution",
+}
+
+
+def open_risk(open_page: Any, server: Any, **options: Any) -> Any:
+    page = open_page(server, desk="risk", **options)
+    page.wait_for_function("() => tickglass.table('exposures').length > 5")
+    page.wait_for_timeout(400)
+    return page
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_every_painted_number_is_the_pushed_one(open_page, still, kind) -> None:
+    page = open_risk(open_page, still)
+    lines = page.evaluate(LINES, kind)
+    assert len(lines) >= 6
+    columns = list(FORMATS[kind])
+    rows = [line["row"] for line in lines]
+    table = still.ask(table=TABLES[kind], rows=rows, columns=columns)
+    checked = 0
+    for line, values in zip(lines, table, strict=True):
+        for column, value in zip(columns, values, strict=True):
+            cell = line["cells"].get(column)
+            if cell is None:
+                continue  # Left out at this width.
+            got = None if cell["value"] is None or math.isnan(cell["value"]) else cell["value"]
+            assert got == value, (kind, line["row"], column)
+            want = group(value, *FORMATS[kind][column])
+            assert near(cell["text"], want), (kind, column, value, cell["text"], want)
+            checked += 1
+    assert checked >= 2 * len(lines) or kind == "limits"
+
+
+def test_positions_are_painted_as_pushed_in_every_set(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    sets = [
+        {"pnl": 1e3, "day_pnl": 1e3, "overnight": 1e3, "value": 1e6},
+        {"delta_usd": 1e6, "vega_usd": 1e3, "dv01_usd": 1e3, "worst_usd": 1e3},
+        {"fifo_realised": 1e3, "mean_realised": 1e3, "dividends": 1e3},
+    ]
+    for number, scales in enumerate(sets):
+        if number:
+            page.keyboard.press("c")
+        page.wait_for_function(f"() => tickglass.set === {number}")
+        page.wait_for_timeout(400)
+        rows = page.evaluate("() => tickglass.rows()")[:20]
+        columns = list(scales)
+        table = still.ask(table="positions", rows=rows, columns=columns)
+        shown = page.evaluate(
+            "([rows, columns]) => rows.map(r => columns.map(c => tickglass.cell(r, c)))",
+            [rows, columns],
+        )
+        for values, cells in zip(table, shown, strict=True):
+            for column, value, cell in zip(columns, values, cells, strict=True):
+                assert cell["painted"], column
+                places = 1 if scales[column] == 1e6 else 0
+                assert near(cell["text"], group(value, scales[column], places, True)), column
+
+
+def test_only_the_chosen_set_travels(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    page.get_by_role("button", name="Risk", exact=True).click()
+    page.wait_for_function("() => tickglass.set === 1")
+    page.wait_for_timeout(300)
+    heard = [m for m in still.ask(heard=1) if m["type"] == "viewport"]
+    newest = {m["feed"]: m["count"] for m in heard}
+    assert newest[0] == 0
+    second = next(m["feed"] for m in reversed(heard) if m["feed"] != 0 and m["count"] > 20)
+    assert newest[second] > 20
+    page.get_by_role("button", name="P&L", exact=True).click()
+    page.wait_for_function("() => tickglass.set === 0")
+    page.wait_for_timeout(300)
+    newest = {m["feed"]: m["count"] for m in still.ask(heard=1) if m["type"] == "viewport"}
+    assert newest[second] == 0
+    assert newest[0] > 20
+
+
+def test_a_set_of_few_classes_shows_those_and_gives_them_back(open_page, still) -> None:
+    page = open_page(still)
+    page.get_by_role("button", name="Greeks", exact=True).click()
+    page.wait_for_function("() => tickglass.set === 2")
+    page.wait_for_timeout(300)
+    shown = page.evaluate("() => tickglass.rows().map(r => tickglass.cell(r, 'delta').value)")
+    assert not any(math.isnan(value) for value in shown)
+    page.get_by_role("button", name="Quotes", exact=True).click()
+    page.wait_for_function("() => tickglass.set === 0 && tickglass.rows()[0] === 0")
+    said = [m["classes"] for m in still.ask(heard=1) if m["type"] == "filter"]
+    assert said == [[2, 6], []]
+
+
+def test_tabs_change_the_scope(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    page.get_by_role("group", name="Scope").get_by_role("button", name="Trader").click()
+    page.wait_for_function(
+        "() => tickglass.table('exposures').some(l => l.cells.name.text === 'Okafor')"
+    )
+    said = [m for m in still.ask(heard=1) if m["type"] == "filter" and "key" not in m]
+    assert [m["scope"] for m in said] == [SCOPES.index("class"), SCOPES.index("trader")]
+    names = [line["cells"]["name"]["text"] for line in page.evaluate(LINES, "execution")]
+    assert "Okafor" not in names
+    page.get_by_role("group", name="Execution by").get_by_role("button", name="Trader").click()
+    page.wait_for_function(
+        "() => tickglass.table('execution').some(l => l.cells.name.text === 'Okafor')"
+    )
+
+
+def test_a_book_is_chosen_and_its_positions_asked_for(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    page.get_by_label("Book", exact=True).select_option(label="US TMT")
+    page.wait_for_function("() => tickglass.rows().length > 5 && tickglass.rows()[0] >= 0")
+    page.wait_for_timeout(400)
+    said = [m for m in still.ask(heard=1) if m["type"] == "filter" and "book" in m]
+    assert said[-1]["book"] == 3
+    rows = page.evaluate("() => tickglass.rows()")
+    books = still.ask(table="positions", rows=rows, columns=["book"])
+    assert {book for (book,) in books} == {3.0}
+
+
+def test_an_alert_is_acknowledged_by_a_person_who_is_asked_once(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    count = page.locator(".count")
+    before = int(count.inner_text().split()[0])
+    buttons = page.get_by_role("button", name="Acknowledge: ")
+    buttons.first.click()
+    name = page.get_by_label("Your name")
+    name.press("Enter")  # Nobody: nothing is sent.
+    assert not [m for m in still.ask(heard=1) if m["type"] == "acknowledge"]
+    name.fill("M. Okafor")
+    name.press("Enter")
+    page.wait_for_function(
+        "() => tickglass.incidents().filter(m => m.person === 'M. Okafor').length === 1"
+    )
+    buttons.first.click()
+    page.wait_for_function(
+        "() => tickglass.incidents().filter(m => m.person === 'M. Okafor').length === 2"
+    )
+    said = [m for m in still.ask(heard=1) if m["type"] == "acknowledge"]
+    assert [m["person"] for m in said] == ["M. Okafor"] * 2
+    assert len({m["alert"] for m in said}) == 2
+    assert [m["number"] for m in said] == [0, 0]  # The message that was seen.
+    page.wait_for_timeout(1200)
+    assert int(count.inner_text().split()[0]) == before - 2
+
+
+def test_a_new_alert_is_said_politely_and_old_ones_are_not(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    voice = page.locator(".voice")
+    assert voice.get_attribute("aria-live") == "polite"
+    assert voice.inner_text() == ""
+    still.ask(raise_alert={"name": "Fund gross", "level": "breach"})
+    page.wait_for_function(
+        "() => tickglass.incidents().some(m => m.name === 'Fund gross' && m.level === 'breach')"
+    )
+    page.wait_for_timeout(300)
+    assert voice.inner_text().startswith("Limit passed: Fund gross")
+
+
+def test_the_scenarios_of_each_rates_shift_are_drawn(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    cells = "() => tickglass.panel('scenarios').painter.cells"
+    for shift, label in ((0, "0 bp"), (100, "+100 bp")):
+        page.get_by_role("button", name=label, exact=True).click()
+        page.wait_for_function(f"() => tickglass.panel('scenarios').painter.rates === {shift}")
+        page.wait_for_timeout(700)
+        shown = page.evaluate(cells)
+        assert len(shown) == 35
+        table = still.ask(table="scenarios", rows=list(range(105)))
+        known = {tuple(row[2:5]): row[5] for row in table}
+        for one in shown:
+            value = known[one["spot"], one["vol"], shift]
+            assert one["pnl"] == value
+            assert near(one["text"], group(value, 1e3, 0, True))
+
+
+def test_a_hover_says_the_value_in_full_its_source_and_inputs(open_page, still) -> None:
+    page = open_page(still)
+    page.get_by_role("button", name="Greeks", exact=True).click()
+    page.wait_for_function("() => tickglass.set === 2")
+    page.wait_for_timeout(400)
+    row = page.evaluate("() => tickglass.rows()[5]")
+    cell = page.evaluate("(r) => tickglass.cell(r, 'implied')", row)
+    page.mouse.move(cell["x"] + 20, cell["y"] + 10)
+    card = page.locator(".card")
+    card.wait_for()
+    page.wait_for_timeout(900)
+    text = card.inner_text()
+    assert f"{cell['value']:.12g}"[:8] in text
+    assert "of the mid" in text
+    under = still.ask(table="instruments", rows=[row], columns=["underlying_price"])[0][0]
+    assert f"{under:,.12g}"[:7] in text
+    assert "black scholes merton" in text
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(300)
+    assert card.is_hidden()
+    detail = [m for m in still.ask(heard=1) if m["type"] == "viewport"][-1]
+    assert detail["count"] == 0  # Nothing travels for a card that is closed.
+
+
+def test_states_are_tagged_and_told(open_page, still) -> None:
+    page = open_page(still)
+    page.wait_for_timeout(1500)
+    indicative, estimated = 24, 27
+    assert page.evaluate("(r) => tickglass.cell(r, 'state').value", indicative) == State.INDICATIVE
+    grid = page.get_by_role("grid", name="Blotter").get_by_role("row")
+    told = {grid.nth(row + 1).get_attribute("aria-description") for row in (indicative, estimated)}
+    assert told == {"indicative", "estimated"}
+
+
+def test_without_risk_panels_say_what_is_missing(open_page, without_risk) -> None:
+    page = open_page(without_risk, desk="risk")
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("Risk is not running").count() >= 4
+    assert page.evaluate("() => tickglass.rows().length") > 20  # Positions are live's own.
+
+
+def test_no_request_leaves_the_server(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    away = [
+        url
+        for url in page.requested
+        if not url.startswith((f"http://127.0.0.1:{still.port}/", "data:", "blob:"))
+    ]
+    assert not away
+
+
+def test_the_bar_leads_to_the_other_desk(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    page.get_by_role("link", name="Overview").click()
+    page.wait_for_function("() => window.tickglass && tickglass.painted > 0")
+    assert page.url.endswith("/overview")
+    page.keyboard.press("2")
+    page.wait_for_url("**/risk")
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1366, 768)])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_clipped(open_page, still, size, theme) -> None:
+    page = open_page(
+        still, f"?theme={theme}", desk="risk", viewport={"width": size[0], "height": size[1]}
+    )
+    page.wait_for_timeout(800)
+    boxes = page.locator(".panel:visible, .bar:visible").evaluate_all(
+        "(all) => all.map(e => { const b = e.getBoundingClientRect(); return b.width * b.height; })"
+    )
+    assert sum(boxes) > 0.985 * size[0] * size[1]
+    for kind in FORMATS:
+        over = page.evaluate(
+            "(kind) => { const s = tickglass.panel(kind).painter;"
+            "const last = s.columns.at(-1); return last.x + last.w - s.room; }",
+            kind,
+        )
+        assert over <= 0, kind
+    heads = page.locator(".panel > header").evaluate_all(
+        "(all) => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
+    )
+    assert not heads
