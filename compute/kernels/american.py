@@ -310,7 +310,7 @@ def solve(sign, spot, strike, time, volatility, rate, income, work):
         worth, slope, bend = spot * price, price - x * delta, x * x * gamma / spot
         more = price - european[0]
         more, more_slope = spot * more, more - x * (delta - european[1])
-    if abs(worth - exercise) <= rounding:
+    if worth <= exercise + rounding:  # The tree may end a rounding below: exercise is at hand.
         worth = exercise
         slope = sign if abs(slope - sign) <= 1e-14 else slope
     return (worth, slope, bend), (more, more_slope)

@@ -112,6 +112,7 @@ options = {
 
 @settings(max_examples=300, deadline=None)
 @example(1.0, 1.0, 0.03125, 1.0, 0.0, 1e-189)
+@example(1.0, 0.125, 0.00390625, 0.25, -0.01953125, -0.015625)
 @given(**options)
 def test_bounds(sign, moneyness, time, volatility, rate, income):
     spot, strike = 100.0 * math.exp(moneyness), 100.0
