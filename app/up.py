@@ -26,7 +26,7 @@ TICK_SECONDS = 0.02  # How soon the next process starts after what it waited for
 STATUS_SECONDS = 1.0
 SLOW_SECONDS = 8.0  # Then say what the start is waiting for.
 RECORD_NICE = 5  # The record may lag, the glass may not; but a busy machine must not starve it.
-RISK_NICE = 5  # Ten times a second, beside the tick path: the tick goes first.
+RISK_NICE = 10  # Beside the tick path: the tick goes first, and the record before risk.
 # A worker's matrices are small: BLAS's second thread would only spin, 0.06 core in `risk`.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 ANNOUNCED = "kafka.address"
