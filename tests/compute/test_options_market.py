@@ -24,9 +24,11 @@ with it, -0.042 without), so that is what is compared. Whether theirs lets the p
 exercise run off too is not told: the bound of theta has its mean decay, premium / T, besides.
 
 For every option the bound is the largest change of our own number over the corners of the box,
-computed by the models themselves, and the rounding of what is published (their last digit). Nothing
-is fitted to the data. Three options of a hundred may lie outside: a venue has quotes that we cannot
-see, and its volatility need not be that of the mid. Compared are the options that have a price to
+computed by the models themselves, and the rounding of what is published (their last digit). No
+number of the box is fitted, but its sides were widened after a first look at the data: the rate,
+the whole day of theta and the decay of the premium came in then, each for the reason above. Three
+options of a hundred may lie outside (two at first): a venue has quotes that we cannot see, and its
+volatility need not be that of the mid. Compared are the options that have a price to
 compare: two-sided, out of the money, 2 to 98 % delta, some volatility of theirs. Deribit tells the
 underlying with each ticker and a rate of 0, so there the box is only 0.01 % and half a minute.
 """
