@@ -6,9 +6,9 @@ from typing import Any
 
 from app import standins
 from app.settings import Settings
-from compute import chain
+from compute import account, chain
 from compute.alert_row import AlertRow, canonical
-from compute.archive import Archive, describe_count
+from compute.archive import Archive
 from compute.incident import Incident, Incidents, describe
 
 
@@ -33,9 +33,9 @@ def archive_of(settings: Settings) -> Iterator[Archive]:
 def count(settings: Settings) -> tuple[str, bool]:
     """The record's account by partition, and whether it is whole."""
     with archive_of(settings) as archive:
-        counts = archive.count()
+        counts = account.count(archive)
     whole = all(count.holes == count.doubles == count.torn == 0 for count in counts)
-    return f"{describe_count(counts)}\n{settings.database} at {archive.address}", whole
+    return f"{account.describe(counts)}\n{settings.database} at {archive.address}", whole
 
 
 def alerts(settings: Settings) -> tuple[str, dict[str, Any], bool]:

@@ -89,6 +89,7 @@ def _history(settings: Settings) -> Callable[[int], Any] | None:
     """Reads a chart's past from the record, in a worker thread; None where there is no record."""
     if not settings.clickhouse:
         return None
+    from compute import history
     from compute.archive import Archive
 
     archive: list[Archive] = []
@@ -97,7 +98,7 @@ def _history(settings: Settings) -> Callable[[int], Any] | None:
         if not archive:
             archive.append(Archive(settings.clickhouse, settings.database))
         now_ns = clock.now_ns()
-        return archive[0].series(row, now_ns - PAST_SECONDS * 10**9, now_ns, 1.0)
+        return history.series(archive[0], row, now_ns - PAST_SECONDS * 10**9, now_ns, 1.0)
 
     return load
 

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from bench.report import machine, report
-from compute import chain
+from compute import account, chain
 from compute.archive import Archive
 from compute.checkpoint import Checkpoints
 from compute.record import Record
@@ -181,7 +181,7 @@ def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, f
             chain.verify(archive.blocks(*place), lambda s: archive.read_block(*s[:4])) is None
             for place in log.assigned
         )
-        counts = archive.count()
+        counts = account.count(archive)
         whole = all(c.holes == c.doubles == c.torn == 0 for c in counts)
         ends = {(c.topic, c.partition): c.last for c in counts}
         archive.close()

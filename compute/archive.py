@@ -25,14 +25,12 @@ from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
-from ingest.event import PRICE_UNIT, Flag, Kind
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
 TOKENS = 1_000  # How many inserts back a repeat is known; one writer repeats only its last.
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 60
 DRAIN_SECONDS_MAX = 30.0  # How long a new writer waits for a former one's insert to end.
-NAMED_MAX = 5  # Holes and doubles that a count names per partition.
 
 # Measured on the demo market, bytes a row / CPU seconds a million rows in the engine: plain LZ4
 # with Delta for what counts up 39.2 / 0.24, this 23.6 / 0.37, ZSTD for all 25.9 / 0.41; Gorilla
@@ -75,21 +73,6 @@ class Block(NamedTuple):
     rows: Sequence[np.ndarray]  # RECORD arrays, the block's rows in order; () if on record
 
 
-class Count(NamedTuple):
-    """What is on record of one partition, and all that is wrong with it."""
-
-    topic: int
-    partition: int
-    rows: int
-    first: int
-    last: int
-    offsets: int  # distinct
-    holes: int  # offsets between first and last that no row has
-    doubles: int  # rows beyond one for each (offset, index)
-    torn: int  # indexes missing below an offset's highest
-    named: tuple[str, ...]  # the first of them, for people
-
-
 # Codes of ClickHouse that pass: timeout, too many queries, network, memory, too many parts, ...
 _PASSING = frozenset((159, 164, 202, 209, 210, 241, 242, 243, 252, 319, 425, 999))
 
@@ -119,12 +102,12 @@ class Archive:
 
     def prepare(self) -> None:
         """Create what is missing; ArchiveError if what is there has another shape."""
-        self._command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         for statement in ddl(self.database):
-            self._command(statement)
+            self.command(statement)
         shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
         for table, shape in shapes.items():
-            found = self._rows(
+            found = self.rows(
                 "SELECT name, type FROM system.columns "
                 "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
                 {"database": self.database, "table": table},
@@ -138,10 +121,10 @@ class Archive:
 
     def claim(self, now_ns: int) -> int:
         """Become the writer: the new epoch, once no insert of a former writer can still land."""
-        found = self._rows(f"SELECT max(epoch) FROM {self.database}.writers")
+        found = self.rows(f"SELECT max(epoch) FROM {self.database}.writers")
         epoch = int(found[0][0]) + 1
         # Inserts of one writer run one after the other, so this one ends after the former's.
-        self._command(
+        self.command(
             f"INSERT INTO {self.database}.writers "
             f"SELECT {epoch}, fromUnixTimestamp64Nano(toInt64({now_ns}), 'UTC')"
         )
@@ -150,9 +133,9 @@ class Archive:
             f"WHERE query_kind = 'Insert' AND (query ILIKE '%{self.database}.events%' "
             f"OR query ILIKE '%{self.database}.alerts%')"
         )
-        former = {row[0] for row in self._rows(running)}
+        former = {row[0] for row in self.rows(running)}
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
-        while former & {row[0] for row in self._rows(running)}:
+        while former & {row[0] for row in self.rows(running)}:
             if time.monotonic() > deadline:
                 raise ArchiveError(
                     f"an insert of a former recorder still runs at {self.address} after "
@@ -186,9 +169,10 @@ class Archive:
         self._insert("blocks", BLOCK, native([sealed], BLOCK), f"blocks-{token}")
 
     def _insert(self, table: str, shape: np.dtype, body: bytearray, token: str) -> None:
-        self._send(table, list(shape.names or ()), body, token, "Native")
+        self.send(table, list(shape.names or ()), body, token, "Native")
 
-    def _send(self, table: str, names: list[str], body: bytearray, token: str, form: str) -> None:
+    def send(self, table: str, names: list[str], body: bytearray, token: str, form: str) -> None:
+        """Insert one body in one of ClickHouse's formats, once for each token."""
         settings = WHOLE | {"insert_deduplication_token": token}
         client = self._connected()
         with _translated(self, f"insert into {table}"):
@@ -205,13 +189,13 @@ class Archive:
         hashed = hashlib.sha256(b"".join(one.link for one in rows))
         body = bytearray(b"".join(map(packed, rows)))
         names = [name for name, _ in COLUMNS]
-        self._send("alerts", names, body, f"alerts-{hashed.hexdigest()}", "RowBinary")
+        self.send("alerts", names, body, f"alerts-{hashed.hexdigest()}", "RowBinary")
 
     # Resuming
 
     def highest_offsets(self) -> dict[tuple[int, int], int]:
         """Highest offset on record of each (topic, partition)."""
-        found = self._rows(
+        found = self.rows(
             "SELECT topic, partition, max(offset) "
             f"FROM {self.database}.events GROUP BY topic, partition"
         )
@@ -220,7 +204,7 @@ class Archive:
     def last_blocks(self) -> dict[tuple[int, int], chain.Sealed]:
         """The newest sealed block of each (topic, partition): its link is the next one's base."""
         names = ", ".join(f"argMax({name}, last)" for name in ("first", "rows", "schema"))
-        found = self._rows(
+        found = self.rows(
             f"SELECT topic, partition, max(last), {names}, argMax(hex(digest), last), "
             f"argMax(hex(link), last) FROM {self.database}.blocks GROUP BY topic, partition"
         )
@@ -240,7 +224,7 @@ class Archive:
 
     def blocks(self, topic: int, partition: int) -> Iterator[chain.Sealed]:
         """Every sealed block of a partition in order, for `chain.verify`."""
-        found = self._rows(
+        found = self.rows(
             f"SELECT first, last, rows, schema, hex(digest), hex(link) FROM {self.database}.blocks "
             "WHERE topic = {topic:UInt8} AND partition = {partition:UInt16} ORDER BY first, last",
             {"topic": topic, "partition": partition},
@@ -253,7 +237,7 @@ class Archive:
 
     def refused(self, after: dict[tuple[int, int], int]) -> set[tuple[int, int, int]]:
         """(topic, partition, offset) of frames on record as refused beyond `after`; no repeats."""
-        found = self._rows(
+        found = self.rows(
             f"SELECT topic, partition, offset FROM {self.database}.events "
             f"WHERE kind = {REFUSED} AND flags != {NO_EVENT.index('repeat')}"
         )
@@ -261,7 +245,7 @@ class Archive:
 
     def last_alerts(self) -> dict[tuple[int, int], tuple[int, bytes]]:
         """Of each (topic, partition) the highest offset of an alert on record, and its link."""
-        found = self._rows(
+        found = self.rows(
             "SELECT topic, partition, max(offset), argMax(hex(link), offset) "
             f"FROM {self.database}.alerts GROUP BY topic, partition"
         )
@@ -279,7 +263,7 @@ class Archive:
 
     def alert_rows(self, where: str = "1 ORDER BY topic, partition, offset") -> list[AlertRow]:
         """Messages on record as they came, also those that are no alert, with their hashes."""
-        found = self._rows(
+        found = self.rows(
             "SELECT topic, partition, offset, toUnixTimestamp64Nano(ts_log), hex(message), "
             f"hex(digest), hex(link) FROM {self.database}.alerts WHERE {where}"
         )
@@ -288,109 +272,16 @@ class Archive:
     def read_block(self, topic: int, partition: int, first: int, last: int) -> bytes:
         """Canonical bytes of the rows of offsets first..last, as they stand in the database."""
         names = ", ".join(f"`{name}`" for name in RECORD.names or ())
-        client = self._connected()
-        with _translated(self, "read of a block"):
-            return client.raw_query(
-                f"SELECT {names} FROM {self.database}.events WHERE topic = {topic} "
-                f"AND partition = {partition} AND offset BETWEEN {first} AND {last} "
-                "ORDER BY offset, `index`",
-                fmt="RowBinary",
-            )
-
-    def count(self) -> list[Count]:
-        """Every partition on record: rows, offsets, and each hole or double there is."""
-        found = self._rows(
-            "SELECT topic, partition, sum(n), min(offset), max(offset), count(), "
-            "sum(n - d), sum(m + 1 - d) FROM (SELECT topic, partition, offset, count() AS n, "
-            "uniqExact(`index`) AS d, max(`index`) AS m "
-            f"FROM {self.database}.events GROUP BY topic, partition, offset "
-            "SETTINGS optimize_aggregation_in_order = 1) "
-            "GROUP BY topic, partition ORDER BY topic, partition"
+        return self.raw(
+            f"SELECT {names} FROM {self.database}.events WHERE topic = {topic} "
+            f"AND partition = {partition} AND offset BETWEEN {first} AND {last} "
+            "ORDER BY offset, `index`",
+            "RowBinary",
         )
-        counts = []
-        for topic, part, rows, first, last, offsets, doubles, torn in found:
-            holes = last - first + 1 - offsets
-            named = self._named(topic, part, holes, doubles, torn)
-            counts.append(
-                Count(topic, part, rows, first, last, offsets, holes, doubles, torn, named)
-            )
-        return counts
-
-    def _named(self, topic: int, part: int, holes: int, doubles: int, torn: int) -> tuple[str, ...]:
-        where = f"{self.database}.events WHERE topic = {topic} AND partition = {part}"
-        named = []
-        if holes:
-            found = self._rows(
-                "SELECT before + 1, offset - 1 FROM (SELECT offset, lagInFrame(offset, 1, offset) "
-                f"OVER (ORDER BY offset) AS before FROM (SELECT DISTINCT offset FROM {where})) "
-                f"WHERE offset > before + 1 ORDER BY offset LIMIT {NAMED_MAX}"
-            )
-            named += [f"hole {a}" if a == b else f"hole {a} to {b}" for a, b in found]
-        if doubles or torn:
-            found = self._rows(
-                "SELECT offset, count() AS n, uniqExact(`index`) AS d, max(`index`) AS m "
-                f"FROM {where} GROUP BY offset HAVING n > d OR m + 1 > d "
-                f"ORDER BY offset LIMIT {NAMED_MAX}"
-            )
-            for offset, rows, distinct, highest in found:
-                if rows > distinct:
-                    named.append(f"offset {offset} has {rows - distinct} rows twice")
-                if highest + 1 > distinct:
-                    named.append(f"offset {offset} lacks {highest + 1 - distinct} rows")
-        return tuple(named)
-
-    def bars(self, instrument: int, from_ns: int, to_ns: int, seconds: float) -> np.ndarray:
-        """Trade bars of [from_ns, to_ns) in event time: float64 [n, 7].
-
-        Columns t (ms, the bar's start), open, high, low, close, vwap, volume. Ineligible trades
-        count in volume alone, trades that were busted nowhere; NaN where no trade was eligible.
-        """
-        step = round(seconds * 1e9)
-        if step <= 0 or to_ns <= from_ns:
-            raise ValueError("bars need seconds above 0 and an end after their start")
-        eligible = f"size > 0 AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
-        when = "(ts_event, offset, `index`)"
-        moments = [f"fromUnixTimestamp64Nano(toInt64({ns}))" for ns in (from_ns, to_ns)]
-        within = (
-            f"{self.database}.events WHERE instrument = {instrument} "
-            f"AND ts_event >= {moments[0]} AND ts_event < {moments[1]}"
-        )
-        found = self._rows(
-            f"SELECT intDiv(toUnixTimestamp64Nano(ts_event), {step}) * ({step} / 1e6) AS t, "
-            f"argMinIf(price, {when}, {eligible}) * {PRICE_UNIT}, "
-            f"maxIf(price, {eligible}) * {PRICE_UNIT}, minIf(price, {eligible}) * {PRICE_UNIT}, "
-            f"argMaxIf(price, {when}, {eligible}) * {PRICE_UNIT}, "
-            f"sumIf(price * size, {eligible}) / sumIf(size, {eligible}) * {PRICE_UNIT}, "
-            f"sum(size), countIf({eligible}) FROM {within} AND kind = {int(Kind.TRADE)} "
-            f"AND ask NOT IN (SELECT ask FROM {within} AND kind = {int(Kind.BUST)}) "
-            "GROUP BY t ORDER BY t"
-        )
-        bars = np.array(found, np.float64).reshape(-1, 8)
-        bars[bars[:, 7] == 0, 1:6] = np.nan
-        return bars[:, :7]
-
-    def series(self, instrument: int, from_ns: int, to_ns: int, seconds: float) -> np.ndarray:
-        """What a chart shows of [from_ns, to_ns) in event time: float64 [n, 4], one row a step.
-
-        Columns t (ms, the step's start), last, session VWAP and session volume as they stood
-        after the step's newest eligible trade.
-        """
-        step = round(seconds * 1e9)
-        when = "(ts_event, offset, `index`)"
-        moments = [f"fromUnixTimestamp64Nano(toInt64({ns}))" for ns in (from_ns, to_ns)]
-        found = self._rows(
-            f"SELECT intDiv(toUnixTimestamp64Nano(ts_event), {step}) * ({step} / 1e6) AS t, "
-            f"argMax(price, {when}) * {PRICE_UNIT}, argMax(vwap, {when}), argMax(volume, {when}) "
-            f"FROM {self.database}.events WHERE instrument = {instrument} "
-            f"AND kind = {int(Kind.TRADE)} AND size > 0 "
-            f"AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0 "
-            f"AND ts_event >= {moments[0]} AND ts_event < {moments[1]} GROUP BY t ORDER BY t"
-        )
-        return np.array(found, np.float64).reshape(-1, 4)
 
     def size(self) -> tuple[int, int]:
         """Rows on record and the bytes they take on disk, from the parts that are active."""
-        found = self._rows(
+        found = self.rows(
             "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts "
             "WHERE active AND database = {database:String} AND table = 'events'",
             {"database": self.database},
@@ -399,7 +290,7 @@ class Archive:
 
     def merging(self) -> bool:
         """Whether ClickHouse is merging parts of the record right now."""
-        found = self._rows(
+        found = self.rows(
             "SELECT count() FROM system.merges WHERE database = {database:String}",
             {"database": self.database},
         )
@@ -431,15 +322,23 @@ class Archive:
                 )
         return self._client
 
-    def _command(self, statement: str) -> None:
+    def command(self, statement: str) -> None:
+        """Do what gives no rows."""
         client = self._connected()
         with _translated(self, "command"):
             client.command(statement)
 
-    def _rows(self, query: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, query: str, parameters: dict[str, Any] | None = None) -> Sequence[Any]:
+        """Answer of a query: a sequence of tuples."""
         client = self._connected()
         with _translated(self, "query"):
             return client.query(query, parameters=parameters).result_rows
+
+    def raw(self, query: str, form: str) -> bytes:
+        """Answer of a query in one of ClickHouse's formats."""
+        client = self._connected()
+        with _translated(self, "read"):
+            return client.raw_query(query, fmt=form)
 
 
 @contextlib.contextmanager
@@ -484,32 +383,3 @@ def ddl(database: str) -> tuple[str, ...]:
         + f"\n) ENGINE = MergeTree ORDER BY ({rest}"
         for name, parts, rest in tables
     )
-
-
-def describe_count(counts: Sequence[Count]) -> str:
-    """A table for people, one line a partition, and a verdict that names what is wrong."""
-    heads = (
-        "topic",
-        "partition",
-        "rows",
-        "first",
-        "last",
-        "offsets",
-        "holes",
-        "doubles",
-    )
-    widths = (5, 9, 14, 12, 12, 12, 7, 7)
-    lines = [" ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))]
-    lines += [
-        f"{c.topic:>5} {c.partition:>9} {c.rows:>14,} {c.first:>12,} {c.last:>12,} "
-        f"{c.offsets:>12,} {c.holes + c.torn:>7,} {c.doubles:>7,}"
-        for c in counts
-    ]
-    wrong = [
-        f"topic {c.topic} partition {c.partition}: {', '.join(c.named)}" for c in counts if c.named
-    ]
-    rows = sum(c.rows for c in counts)
-    if wrong:
-        return "\n".join([*lines, *wrong])
-    verdict = f"{rows:,} rows, every offset from first to last is there, none twice"
-    return "\n".join([*lines, verdict if counts else "nothing is on record yet"])

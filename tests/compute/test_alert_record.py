@@ -129,21 +129,21 @@ def test_what_goes_in_comes_out_in_columns_and_as_it_came(archive: Archive) -> N
     assert archive.alerts() == told
     assert archive.alerts(told[30].ts_alert) == told[30:]
     table = f"{archive.database}.alerts"
-    columns = archive._rows(
+    columns = archive.rows(
         f"SELECT alert, number, kind, level, before, toUnixTimestamp64Nano(ts_event), "
         "toUnixTimestamp64Nano(ts_alert), limit, name, measure, scope, key, "
         f"if(isNaN(value), NULL, value), warning, breach, inputs, person FROM {table} "
         "WHERE kind != 'refused' ORDER BY number"
     )
     assert [Alert(*row) for row in columns] == told
-    refused = archive._rows(f"SELECT hex(message) FROM {table} WHERE kind = 'refused'")
+    refused = archive.rows(f"SELECT hex(message) FROM {table} WHERE kind = 'refused'")
     assert [bytes.fromhex(row[0]) for row in refused] == [b"\xff{"] * 5
 
 
 def test_the_chain_finds_a_changed_message(archive: Archive) -> None:
     messages = log_of(8)
     run(recorder(Topic(messages), archive), 8)
-    archive._command(
+    archive.command(
         f"ALTER TABLE {archive.database}.alerts UPDATE message = 'R. Nobody' "
         "WHERE partition = 1 AND offset = 2 SETTINGS mutations_sync = 2"
     )

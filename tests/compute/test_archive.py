@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compute import chain
-from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block, describe_count
+from compute import account, chain, history
+from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block
 from compute.enriched import ENRICHED
 from compute.row import REFUSED, SCHEMA, fill, refusal
 from ingest.event import EVENT, Flag, Kind
@@ -76,7 +76,7 @@ def test_a_repeated_insert_changes_nothing(archive: Archive) -> None:
     archive.insert([first])
     archive.insert([first])
     archive.insert([first._replace(epoch=1)])
-    assert archive.count()[0].rows == 50
+    assert account.count(archive)[0].rows == 50
     assert len(list(archive.blocks(0, 0))) == 1
     assert archive.size()[0] == 50
 
@@ -100,7 +100,7 @@ def test_the_chain_finds_what_was_changed_in_the_database(archive: Archive) -> N
     b = seal(frames((0, 0), 5, [10] * 2), a.sealed.link)
     archive.insert([a])
     archive.insert([b])
-    archive._command(
+    archive.command(
         f"ALTER TABLE {archive.database}.events UPDATE price = price + 1 "
         "WHERE offset = 6 AND `index` = 3 SETTINGS mutations_sync = 2"
     )
@@ -111,18 +111,18 @@ def test_the_chain_finds_what_was_changed_in_the_database(archive: Archive) -> N
 
 def test_count_names_holes_doubles_and_torn_frames(archive: Archive) -> None:
     archive.insert([seal(frames((0, 0), 10, [4, 4, 4]))])
-    whole = archive.count()
+    whole = account.count(archive)
     assert [c[:8] for c in whole] == [(0, 0, 12, 10, 12, 3, 0, 0)]
-    assert "none twice" in describe_count(whole)
+    assert "none twice" in account.describe(whole)
     archive.insert([seal(frames((0, 0), 15, [4]))])  # 13 and 14 are missing
     archive.insert([seal(frames((0, 0), 12, [4], seed=9))])  # other bytes, again
     archive.insert([seal([np.delete(frames((1, 0), 0, [4])[0], 1)])])  # index 1 is missing
-    holed, torn = archive.count()
+    holed, torn = account.count(archive)
     assert (holed.rows, holed.offsets, holed.holes, holed.doubles) == (20, 4, 2, 4)
     assert holed.named == ("hole 13 to 14", "offset 12 has 4 rows twice")
     assert torn.torn == 1
     assert torn.named == ("offset 0 lacks 1 rows",)
-    text = describe_count([holed, torn])
+    text = account.describe([holed, torn])
     assert "topic 0 partition 0: hole 13 to 14, offset 12 has 4 rows twice" in text
     assert "topic 1 partition 0: offset 0 lacks 1 rows" in text
 
@@ -136,7 +136,7 @@ def test_refused_frames_are_on_record(archive: Archive) -> None:
     archive.insert([seal(rows)])
     assert archive.refused({}) == {(0, 0, 1)}
     assert archive.refused({(0, 0): 1}) == set()
-    assert archive.count()[0].holes == 0
+    assert account.count(archive)[0].holes == 0
 
 
 def trades(prices: list[float], sizes: list[float], **fields: object) -> np.ndarray:
@@ -165,7 +165,7 @@ def test_bars(archive: Archive) -> None:
     put(archive, bust, 2)
     quote = trades([1], [1], kind=Kind.QUOTE)
     put(archive, quote, 3)
-    bars = archive.bars(7, DAY_NS, DAY_NS + 60_000_000_000, 3)
+    bars = history.bars(archive, 7, DAY_NS, DAY_NS + 60_000_000_000, 3)
     start = DAY_NS // 3_000_000_000 * 3_000
     expected: dict[int, list[tuple[float, float, bool]]] = {}
     for t, price, size, eligible in (
@@ -187,12 +187,12 @@ def test_bars(archive: Archive) -> None:
         vwap = sum(p * s for p, s in ticks) / sum(s for _, s in ticks)
         wanted = [prices[0], max(prices), min(prices), prices[-1], vwap]
         np.testing.assert_allclose(bar[1:6], wanted, rtol=1e-14)
-    assert archive.bars(7, DAY_NS + 10**12, DAY_NS + 2 * 10**12, 1).shape == (0, 7)
+    assert history.bars(archive, 7, DAY_NS + 10**12, DAY_NS + 2 * 10**12, 1).shape == (0, 7)
 
 
 def test_large_prices_do_not_overflow_a_bar(archive: Archive) -> None:
     put(archive, trades([9_000_000_000.0] * 3, [1e9] * 3))
-    bar = archive.bars(7, DAY_NS, DAY_NS + 60_000_000_000, 60)
+    bar = history.bars(archive, 7, DAY_NS, DAY_NS + 60_000_000_000, 60)
     np.testing.assert_allclose(bar[0, 1:6], 9e9, rtol=1e-14)
 
 
@@ -201,7 +201,7 @@ def test_epochs_rise(archive: Archive) -> None:
 
 
 def test_another_shape_is_refused_by_name(server: ClickHouse, archive: Archive) -> None:
-    archive._command(f"ALTER TABLE {archive.database}.events DROP COLUMN pnl")
+    archive.command(f"ALTER TABLE {archive.database}.events DROP COLUMN pnl")
     with pytest.raises(ArchiveError, match=f"{archive.database}.events .* another shape") as caught:
         archive.prepare()
     assert not caught.value.away
@@ -252,7 +252,7 @@ def test_an_address_that_is_none(address: str) -> None:
 def test_a_password_never_shows() -> None:
     archive = Archive("http://me:secret@127.0.0.1:1")
     with pytest.raises(ArchiveError) as caught:
-        archive.count()
+        account.count(archive)
     assert "secret" not in str(caught.value)
 
 

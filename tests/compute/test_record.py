@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compute import chain, record
+from compute import account, chain, record
 from compute.archive import Archive, ArchiveError
 from compute.checkpoint import Checkpoints
 from compute.engine import Engine
@@ -173,7 +173,7 @@ def everything(archive: Archive) -> dict[tuple[int, int], bytes]:
 
 def assert_whole(archive: Archive, log: Log) -> None:
     """Nothing lost, nothing twice, the chain closed over all of it."""
-    counts = {(c.topic, c.partition): c for c in archive.count()}
+    counts = {(c.topic, c.partition): c for c in account.count(archive)}
     for place in PLACES:
         offsets = [m.offset for m in log.messages if m[:2] == place]
         found = counts[place]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from app.standins import free_port
+from compute import account
 from compute.archive import Archive
 from compute.bus import Bus, BusError
 from compute.row import PARTS, RECORD
@@ -183,7 +184,7 @@ def on_record(run: dict, events: list[np.ndarray]) -> None:
     for row, event in zip(rows.view(PARTS), events, strict=True):
         assert row["event"].tobytes() == event.tobytes()
     assert rows["vwap"][-1] == pytest.approx((FIRST + SECOND) / 2 * 1e-9, rel=1e-12)
-    for count in archive.count():
+    for count in account.count(archive):
         assert (count.holes, count.doubles, count.torn) == (0, 0, 0)
     archive.close()
 
