@@ -162,7 +162,7 @@ class Killed(BaseException):
 def test_killed_anywhere_it_goes_on_as_if_it_had_not_been(
     archive: Archive, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance, messages, plain = random.Random(seed), log_of(160), archive._send
+    chance, messages, plain = random.Random(seed), log_of(160), archive.send
     deaths = []
 
     def deadly(*rest: Any) -> None:
@@ -179,7 +179,7 @@ def test_killed_anywhere_it_goes_on_as_if_it_had_not_been(
         if what < 0.6:
             raise ArchiveError("the answer is lost", away=True)
 
-    monkeypatch.setattr(archive, "_send", deadly)
+    monkeypatch.setattr(archive, "send", deadly)
     made = recorder(Topic(messages, chance.randrange(3, 9)), archive)
     for _ in range(500):
         try:
