@@ -137,9 +137,10 @@ def _newest(rows: dict[str, dict[str, Any]], role: str) -> float:
 
 def _count(run: dict[str, Any]) -> tuple[int, int, int]:
     """Rows on record, offsets missing, rows doubled."""
+    from compute import account
     from compute.archive import Archive
 
-    rows = Archive(run["clickhouse"], run.get("database", "tickglass")).count()
+    rows = account.count(Archive(run["clickhouse"], run.get("database", "tickglass")))
     return (
         sum(row.rows for row in rows),
         sum(row.holes + row.torn for row in rows),
