@@ -3,7 +3,8 @@
 leaf = SHA-256 over what a block is (schema version, topic, partition, first and last offset,
 rows) and its canonical bytes, the packed records. link = SHA-256 over the previous link and the
 leaf. Whoever holds the last link can tell any change of any byte before it, and `verify` names
-the first block that is wrong. Knows neither the database nor the shape of a record.
+the first block that is wrong. A head says how far a chain goes; signed roots (compute/roots.py)
+are over heads. Knows neither the database nor the shape of a record.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ ORIGIN = bytes(HASH_BYTES)  # The link before a partition's first block.
 _LEAF_HEAD = struct.Struct("<8sHBHQQQ")
 _LEAF_TAG = b"TGleaf1\0"  # Keeps leaves and links apart: neither can pass for the other.
 _LINK_TAG = b"TGlink1\0"
+_HEAD = struct.Struct("<8sBHQQQ32s")
+_HEAD_TAG = b"TGhead1\0"
 
 
 class Sealed(NamedTuple):
@@ -40,6 +43,17 @@ class Fault(NamedTuple):
     first: int
     last: int
     what: str
+
+
+class Head(NamedTuple):
+    """How far the chain of a partition goes: its last offset, its blocks and rows, its link."""
+
+    topic: int
+    partition: int
+    last: int
+    blocks: int
+    rows: int
+    link: bytes
 
 
 Identity = tuple[int, int, int, int, int, int]  # The first six fields of Sealed.
@@ -77,23 +91,38 @@ def verify(blocks: Iterable[Sealed], read: Callable[[Sealed], bytes]) -> Fault |
     for block in blocks:
         if (block.topic, block.partition) != where:
             where, before = (block.topic, block.partition), None
-        what = _fault(block, before, read)
+        what = fault(block, before, leaf(block[:6], (read(block),)))
         if what:
             return Fault(block.topic, block.partition, block.first, block.last, what)
         before = block
     return None
 
 
-def _fault(block: Sealed, before: Sealed | None, read: Callable[[Sealed], bytes]) -> str:
+def fault(block: Sealed, before: Sealed | Head | None, digest: bytes) -> str:
+    """What is wrong with a block that follows `before` and whose bytes give `digest`; "" if none.
+
+    `before` is None at the origin of a chain.
+    """
     if block.last < block.first:
         return f"ends at offset {block.last}, before its start"
     if before is not None and block.first <= before.last:
         return f"begins at offset {block.first}, which the block before it holds"
     if before is not None and block.first != before.last + 1:
         return f"begins at offset {block.first} where {before.last + 1} follows"
-    digest = leaf(block[:6], (read(block),))
     if digest != block.digest:
         return "its bytes are not the bytes that were sealed"
     if link(before.link if before else ORIGIN, digest) != block.link:
         return "its link does not follow from the link before it"
     return ""
+
+
+def grown(before: Head | None, block: Sealed) -> Head:
+    """The head of a chain that `block` was added to; `before` is None at its origin."""
+    blocks, rows = (before.blocks, before.rows) if before else (0, 0)
+    place = (block.topic, block.partition)
+    return Head(*place, block.last, blocks + 1, rows + block.rows, block.link)
+
+
+def head_bytes(head: Head) -> bytes:
+    """The bytes of a head that a root is over."""
+    return _HEAD.pack(_HEAD_TAG, *head)

@@ -1,0 +1,41 @@
+"""Rule: what every page says of who seals and who witnesses the record; nothing while all is well.
+
+A page shows `notes` among its troubles and `figures` in its strip: up to when the record is
+countersigned, and up to when the digests of live and record agree.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+OLD_SECONDS = 10.0
+LATE_SECONDS = 600.0  # A witness may lag, but ten minutes are worth a word.
+
+Health = Mapping[str, Mapping[str, Any]]
+
+
+def notes(health: Health, now_ms: float) -> list[str]:
+    """Sentences for people; a role that has never reported is not expected."""
+    said = []
+    for role, words in (("seal", "the record is not being signed"), ("witness", "the witness")):
+        row = health.get(f"{role}.0")
+        if not row:
+            continue
+        age_s = (now_ms - row["now_ms"]) / 1e3
+        if age_s > OLD_SECONDS:
+            said.append(f"{role} silent for {age_s:.0f} s")
+        elif row.get("state") == "fault":
+            said.append(f"{words} found a fault: {row.get('problem')}")
+        elif role == "seal" and row.get("problem"):
+            said.append(f"{words}: {row['problem']}")
+        elif (row.get("behind_s") or 0) > LATE_SECONDS:
+            said.append(f"{words} is {row['behind_s'] / 60:.0f} min behind")
+    digests = health.get("witness.0", {}).get("digests")
+    if digests and digests not in ("agree", "none yet"):
+        said.append(str(digests))
+    return said
+
+
+def figures(health: Health) -> dict[str, float | None]:
+    """Moments (ms): the newest countersigned root, the end of the last minute that agrees."""
+    row = health.get("witness.0", {})
+    return {"countersigned_ms": row.get("root_ms"), "digests_ms": row.get("digests_ms")}

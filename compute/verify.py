@@ -1,0 +1,178 @@
+"""Rule: all of a record against its chains and signed roots; names the first wrong block.
+
+Every block is read back and its leaf and link are made anew, partition beside partition. Each root
+says where each chain stood: the blocks must lead there to the bit. What no block covers is told.
+A run that was broken off goes on from where it was, if it is the same record and the same roots.
+"""
+
+import bisect
+import json
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from compute import chain
+from compute.chain import Fault, Head
+from compute.evidence import Evidence, EvidenceError, Place, groups
+from compute.roots import Signed, head_of, head_row
+
+SAVE_ROWS = 5_000_000
+
+
+class Verdict(NamedTuple):
+    """What was found: faults in order of (topic, partition), and how much was looked at."""
+
+    faults: list[Fault]
+    heads: dict[Place, Head]
+    loose: dict[Place, int]  # Rows above the last sealed offset
+    finished: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows under the heads that were reached."""
+        return sum(head.rows for head in self.heads.values())
+
+
+class Progress:
+    """Heads that were reached, kept in a file so that a later run can go on from there."""
+
+    def __init__(self, path: Path | None, mark: str) -> None:
+        """`mark` tells one record and its roots from another; nothing is kept without a path."""
+        self.path, self.mark = path, mark
+        self.heads: dict[Place, Head] = {}
+        self._lock = threading.Lock()
+        self._saved_rows = 0
+
+    def load(self) -> bool:
+        """Take up what a broken-off run of the same mark left; whether there was any."""
+        try:
+            assert self.path is not None
+            said = json.loads(self.path.read_bytes())
+            if said["mark"] != self.mark:
+                return False
+            found = [head_of(row) for row in said["heads"]]
+        except (OSError, ValueError, KeyError, TypeError, AssertionError):
+            return False
+        self.heads = {head[:2]: head for head in found}
+        return bool(found)
+
+    def reached(self, head: Head) -> None:
+        """A chain is right up to there."""
+        with self._lock:
+            self.heads[head[:2]] = head
+            rows = sum(one.rows for one in self.heads.values())
+            if rows - self._saved_rows >= SAVE_ROWS:
+                self._saved_rows = rows
+                self._save()
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(".draft")
+        rows = [*map(head_row, self.heads.values())]
+        draft.write_text(json.dumps({"mark": self.mark, "heads": rows}))
+        draft.replace(self.path)
+
+    def end(self, *, finished: bool) -> None:
+        """Forget it all after a whole run, keep it after one that was broken off."""
+        if not finished:
+            self._save()
+        elif self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+class Verifier:
+    """One run over all partitions."""
+
+    def __init__(
+        self,
+        open_evidence: Callable[[], Evidence],
+        signed: Sequence[Signed],
+        progress: Progress | None = None,
+        tell: Callable[[int], None] = lambda _rows: None,
+    ) -> None:
+        """`open_evidence` gives each thread its own; `tell(rows)` hears of rows looked at."""
+        self.open_evidence, self.tell = open_evidence, tell
+        self.progress = progress or Progress(None, "")
+        self.stop = threading.Event()
+        self.signed: dict[Place, dict[int, tuple[int, Head]]] = {}
+        for one in signed:
+            for head in one.root.heads:
+                trail = self.signed.setdefault(head[:2], {})
+                trail.setdefault(head.last, (one.root.number, head))
+        self._ends = {place: sorted(trail) for place, trail in self.signed.items()}
+
+    def run(self, places: Sequence[Place], workers: int = 2) -> Verdict:
+        """Look at `places` and at all that is signed."""
+        wanted = sorted({*places, *self.signed})
+        faults: list[Fault] = []
+        loose: dict[Place, int] = {}
+        whole = finished = False
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for place, fault, beyond in pool.map(self._place, wanted):
+                    if fault:
+                        faults.append(fault)
+                    if beyond:
+                        loose[place] = beyond
+                whole = True
+            finally:
+                if not whole:  # Broken off: the others' work ends too, and can be resumed.
+                    self.stop.set()
+                finished = not self.stop.is_set()
+                if not finished:
+                    pool.shutdown(cancel_futures=True)
+                self.progress.end(finished=finished)
+        return Verdict(faults, dict(self.progress.heads), loose, finished)
+
+    def _place(self, place: Place) -> tuple[Place, Fault | None, int]:
+        try:
+            return place, *self._chain(place, self.open_evidence())
+        except (EvidenceError, struct.error, OverflowError) as error:
+            return place, Fault(*place, 0, 0, f"cannot be read: {error}"), 0
+
+    def _chain(self, place: Place, evidence: Evidence) -> tuple[Fault | None, int]:
+        head = self.progress.heads.get(place)
+        for group in groups(evidence.blocks(place, head.last if head else -1)):
+            if self.stop.is_set():
+                return None, 0
+            for block, data in zip(group, evidence.read(group), strict=True):
+                what = chain.fault(block, head, chain.leaf(block[:6], (data,)))
+                grown = chain.grown(head, block)
+                what = what or self._against(grown, head.last if head else -1)
+                if what:
+                    return Fault(*place, block.first, block.last, what), 0
+                head = grown
+            if head is not None:
+                self.progress.reached(head)
+            self.tell(sum(block.rows for block in group))
+        return self._end(place, head, evidence)
+
+    def _against(self, head: Head, after: int) -> str:
+        """What a root says of a chain that went on from offset `after` to `head`."""
+        ends = self._ends.get(head[:2], [])
+        at = bisect.bisect_right(ends, after)
+        if at == len(ends) or ends[at] > head.last:
+            return ""
+        number, signed = self.signed[head[:2]][ends[at]]
+        if signed.last < head.last:
+            return f"root {number} was signed over a block that ended at offset {signed.last}"
+        return "" if signed == head else f"root {number} was signed over another history up to here"
+
+    def _end(self, place: Place, head: Head | None, evidence: Evidence) -> tuple[Fault | None, int]:
+        last = head.last if head else -1
+        missing = [at for at in self._ends.get(place, ()) if at > last]
+        if missing:
+            at, number = missing[0], self.signed[place][missing[0]][0]
+            what = f"root {number} was signed up to offset {at}: the end is cut off"
+            return Fault(*place, last + 1, at, what), 0
+        opening = next(iter(evidence.blocks(place)), None)
+        tail = evidence.tail(place, opening.first if opening else 0, last)
+        if tail.before:
+            what = f"{tail.before} rows stand before the first sealed block"
+            return Fault(*place, 0, last, what), 0
+        return None, tail.after
