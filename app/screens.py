@@ -1,0 +1,178 @@
+"""Rule: what this web process shows, handed to the tape: pushes, paints and wishes of every page.
+
+Enters: what sessions send and hear. Leaves: batches (compute/batch.py) on a stream in Redis, each
+push once however many pages it was written to. It holds PENDING_BATCHES_MAX and not more: a batch
+that Redis does not take in time is let go, its number stays away, and whoever asks for that time
+is told so. A page costs an append for each push and each paint.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
+
+from compute.batch import NO_BODY, WHOLE_SECONDS, Act, pack_batch
+from compute.bus import BusError
+from ingest import clock
+
+FLUSH_SECONDS = 0.25
+BATCH_BYTES_MAX = 1 << 20  # A fuller one is handed on at once; Redis keeps 256 of them.
+PENDING_BATCHES_MAX = 16
+WISHES = ("viewport", "columns", "sort", "group", "filter", "select")
+WISH_BYTES_MAX = 4_096
+WISHES_MAX = 64  # That one page has at a time: two or three of each feed.
+
+
+class Bus(Protocol):
+    """What is needed of compute.bus.AsyncBus."""
+
+    async def put_screens(self, head: bytes, body: bytes) -> None:
+        """Hand a batch on."""
+
+
+class Shown:
+    """One page, as the tape knows it."""
+
+    def __init__(self, screens: "Screens", number: int) -> None:
+        """`number` is its own in this process."""
+        self.screens, self.number = screens, number
+        self._turn = -1
+        self._whole = False  # The next push needs nothing before it.
+        self._wishes: dict[tuple[str, str], bytes] = {}
+
+    def due(self) -> bool:
+        """Whether the push that is about to be made should hold all that the page shows.
+
+        All pages have the same turns, so that those that show the same share it.
+        """
+        turn = int(self.screens.monotonic() / WHOLE_SECONDS)
+        # Once due, it stays so until a push has gone.
+        self._whole, self._turn = self._whole or turn != self._turn, turn
+        return self._whole
+
+    def sent(self, push: bytes, sequence: int) -> None:
+        """A push was written to its socket."""
+        act = Act.SENT
+        if self._whole:
+            self._whole, act = False, Act.WHOLE
+            for body in self._wishes.values():
+                self.screens.add(self.number, Act.WISH, body=body)
+        self.screens.add(self.number, act, sequence, body=push)
+
+    def painted(self, sequence: int, latency_ms: float) -> None:
+        """The page says that this is on its glass."""
+        self.screens.add(self.number, Act.PAINTED, sequence, latency_ms)
+
+    def wished(self, message: dict[str, Any]) -> None:
+        """The page asked to be shown something else."""
+        kind = message.get("type")
+        if kind not in WISHES:
+            return
+        body = json.dumps(message, separators=(",", ":")).encode()
+        if len(body) <= WISH_BYTES_MAX and len(self._wishes) < WISHES_MAX:
+            self._wishes[str(kind), str(message.get("feed"))] = body
+            self.screens.add(self.number, Act.WISH, body=body)
+
+    def close(self) -> None:
+        """The page is gone."""
+        self.screens.add(self.number, Act.CLOSE)
+
+
+class Screens:
+    """What all pages of this process were sent and painted, since the last batch."""
+
+    def __init__(
+        self, bus: Bus, stream: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`stream` names this life of this process."""
+        self.bus, self.stream, self.monotonic = bus, stream, monotonic
+        self.batches = self.lost = 0
+        self._pages = count(1)
+        self._number = 0
+        self._opened: deque[tuple] = deque()  # Pages are made in threads.
+        self._entries: list[tuple[int, float, int, int, int, int]] = []
+        self._bodies: list[bytes] = []
+        self._places: dict[int, int] = {}  # id of a body, which is held, -> its place.
+        self._bytes = 0
+        self._since = clock.now_ns()
+        self._pending: deque[tuple[list[tuple], bytes, bytes]] = deque()
+        self._wake = asyncio.Event()
+
+    def open(self, spec: dict[str, Any], user: str) -> Shown:
+        """A page with the desk of that spec is there."""
+        number = next(self._pages)
+        session = f"{self.stream}-{number}"
+        feeds = json.dumps(spec["feeds"], separators=(",", ":"))
+        desk = str(spec.get("title", ""))
+        self._opened.append((clock.now_ns(), session, user, desk, feeds, number))
+        return Shown(self, number)
+
+    def add(
+        self, page: int, act: Act, sequence: int = -1, latency_ms: float = 0.0, body: bytes = b""
+    ) -> None:
+        """Something happened to a page."""
+        place = NO_BODY
+        if body:
+            place = self._places.get(id(body), -1)
+            if place < 0:
+                place = self._places[id(body)] = len(self._bodies)
+                self._bodies.append(body)
+                self._bytes += len(body)
+        self._bytes += 40
+        ts = clock.now_ns()
+        self._entries.append((ts, latency_ms, sequence, page, place, int(act)))
+        if self._bytes >= BATCH_BYTES_MAX:
+            self.cut()
+
+    def cut(self) -> None:
+        """Make a batch of what there is; it goes when Redis takes it."""
+        if not (self._entries or self._opened):
+            return
+        now = clock.now_ns()
+        if len(self._pending) >= PENDING_BATCHES_MAX:
+            self._opened.extendleft(reversed(self._pending.popleft()[0]))
+            self.lost += 1
+        opened = [self._opened.popleft() for _ in range(len(self._opened))]
+        head = {
+            "stream": self.stream,
+            "number": self._number,
+            "ts_first": self._since,
+            "ts": now,
+            "pages": opened,
+        }
+        batch = pack_batch(self._entries, self._bodies)
+        self._pending.append((opened, json.dumps(head).encode(), batch))
+        self._number += 1
+        self._since = now
+        self._entries, self._bodies = [], []
+        self._places, self._bytes = {}, 0
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin to hand batches on; call in the loop."""
+        self._task = asyncio.ensure_future(self.run())
+
+    async def run(self) -> None:
+        """Hand batches on for ever."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), FLUSH_SECONDS)
+            except TimeoutError:
+                self.cut()
+            self._wake.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Hand on the batches that wait; those that Redis does not take wait on."""
+        while self._pending:
+            batch = self._pending[0]
+            try:
+                await self.bus.put_screens(*batch[1:])
+            except BusError:
+                return  # The mirror says so on every page.
+            if self._pending and self._pending[0] is batch:
+                self._pending.popleft()
+            self.batches += 1
