@@ -1,0 +1,74 @@
+"""Rule: what the recorder keeps beside the record so that its past is quickly told.
+
+Bars of each instrument (compute/fold.py), and each book's P&L and positions (compute/snapshot.py).
+None of it is in the chain: all of it can be made again of the events. It follows the record and
+never holds it up: what ClickHouse does not take now is tried again later, as it was.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from compute import bars, fold, snapshot
+from compute.archive import Archive, ArchiveError, Block
+from compute.fold import Fold
+from compute.snapshot import Snapshot
+from compute.table import INSTRUMENTS
+
+LOOK_SECONDS = 0.5  # Between looks at the engine's clock; books are told by the second.
+RETRY_SECONDS = 5.0
+
+
+class Derived:
+    """Bars and snapshots of one recorder."""
+
+    def __init__(self, archive: Archive) -> None:
+        """Nothing is asked of ClickHouse yet."""
+        fold.rehearse()
+        self.archive = archive
+        self.fold, self.snapshot = Fold(archive), Snapshot(archive)
+        self.problem = ""
+        self._look_at = self._again_at = -1e9
+
+    def begin(self, recorded: Mapping[tuple[int, int], int]) -> None:
+        """Make what is missing: tables, and bars of rows up to `recorded`. ArchiveError."""
+        for statement in (*bars.ddl(self.archive.database), *snapshot.ddl(self.archive.database)):
+            self.archive.command(statement)
+        self.fold.catch_up(dict(recorded))
+        self.problem = ""
+
+    def add(self, blocks: Sequence[Block]) -> None:
+        """Rows that are on record now."""
+        self.fold.add([rows for block in blocks for rows in block.rows])
+
+    def step(self, now: float, engine: Any) -> None:
+        """Look at the engine and insert what is due; what fails is said in `problem`."""
+        if now >= self._look_at + LOOK_SECONDS:
+            self._look_at = now
+            self.look(engine)
+        if now < self._again_at:
+            return
+        try:
+            self.fold.step(now)
+            self.snapshot.step(now)
+            self.problem = ""
+        except ArchiveError as error:
+            self.problem, self._again_at = str(error), now + RETRY_SECONDS
+
+    def look(self, engine: Any) -> None:
+        """Keep books and positions where a second of event time has passed."""
+        moments = engine.tables[INSTRUMENTS.name][:, INSTRUMENTS.index("ts_event")]
+        newest_ms = np.nanmax(moments, initial=0.0) if len(moments) else 0.0
+        newest_ns = int(newest_ms * 1e6)
+        if newest_ns and self.snapshot.due(newest_ns):
+            engine.total()
+            self.snapshot.take(engine.tables, newest_ns)
+
+    def flush(self) -> None:
+        """Insert what waits, if ClickHouse answers; the next recorder makes the rest again."""
+        try:
+            self.fold.flush()
+            self.snapshot.flush()
+        except ArchiveError as error:
+            self.problem = str(error)

@@ -1,0 +1,157 @@
+"""Rule: the recorder's bars, from rows that are on record, each row in them exactly once.
+
+`add` takes rows that ClickHouse has confirmed and keeps open bars in memory; `flush` inserts all
+of them at once, a few seconds' worth, so that an insert carries few parts of a bar. How far bars
+reach is in the table itself, the highest offset of each partition: one insert is all or nothing.
+After a kill `catch_up` reads the rows behind that from the record and folds them again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from compute import bars
+from compute.archive import Archive
+from compute.kernels import fold
+from compute.row import RECORD
+
+FLUSH_SECONDS = 10.0  # Live charts do not wait for it: their newest points come from the mirror.
+OPEN_BARS_MAX = 2_000_000  # 400 MB; flushed before, whatever the clock says.
+READ_OFFSETS = 2_048  # A piece of the record to catch up with: 2 M rows at 1,000 a frame.
+
+
+class _Place:
+    """Open bars of one partition of one topic."""
+
+    def __init__(self) -> None:
+        self.slots = np.full(0, -1, np.int64)
+        self.recent = np.zeros((0, 2 * fold.RECENT + 1), np.int64)
+        self.out, self.count = np.empty(0, bars.BAR), 0
+        self.voids: list[np.ndarray] = []
+
+    def take(self, rows: np.ndarray) -> None:
+        known = rows["instrument"][rows["kind"] != fold.REFUSED]
+        if not len(known):
+            return
+        more = int(known.max()) + 1 - len(self.slots)
+        if more > 0:
+            more += len(self.slots)  # Doubles, so that growing is rare.
+            self.slots = np.concatenate((self.slots, np.full(more, -1, np.int64)))
+            empty = np.zeros((more, self.recent.shape[1]), np.int64)
+            self.recent = np.concatenate((self.recent, empty))
+        if self.count + len(rows) > len(self.out):
+            out = np.empty(2 * (self.count + len(rows)), bars.BAR)
+            out[: self.count] = self.out[: self.count]
+            self.out = out
+        newest = np.empty(self.count + len(rows), np.int64)
+        span_ns = bars.SPANS_S[0] * 1_000_000_000
+        self.count = fold.bars(rows, span_ns, self.slots, newest, self.out, self.count)
+        self._take_busts(rows)
+
+    def _take_busts(self, rows: np.ndarray) -> None:
+        places, moments = np.empty((2, len(rows)), np.int64)
+        count = fold.voids(rows, self.recent, places, moments)
+        if not count:
+            return
+        busts, out = rows[places[:count]], np.empty(count, bars.VOID)
+        for name in bars.VOID.names or ():
+            if name not in ("id", "ts_trade"):
+                out[name] = busts[name]
+        out["id"], out["ts_trade"] = busts["ask"], moments[:count]
+        self.voids.append(out)
+
+    def parts(self, topic: int, partition: int) -> list[np.ndarray]:
+        """Bars (BAR) of every span; seconds in which a flat instrument did not trade are left out.
+
+        Quotes alone would give every instrument a row a second: more bars than events.
+        """
+        short = self.out[: self.count].copy()
+        long = np.empty(len(short), bars.BAR)
+        self.slots[short["instrument"]] = -1
+        count = fold.longer(short, bars.SPANS_S[1] * 1_000_000_000, self.slots, long)
+        told = (short["trades"] > 0) | (short["position"] != 0) & ~np.isnan(short["position"])
+        found = [short[told | (short["volume"] > 0)], long[:count].copy()]
+        for part, span_s in zip(found, bars.SPANS_S, strict=True):
+            part["topic"], part["partition"], part["span_s"] = topic, partition, span_s
+        return found
+
+    def clear(self) -> None:
+        self.count = 0
+        self.voids = []
+
+
+class Fold:
+    """Bars of all partitions that one recorder writes."""
+
+    def __init__(self, archive: Archive) -> None:
+        """Nothing is asked of ClickHouse yet."""
+        self.archive = archive
+        self._places: dict[tuple[int, int], _Place] = {}
+        self._ready: tuple[str, bytearray, bytearray] | None = None  # Sealed, not yet confirmed.
+        self._flushed_at = 0.0
+
+    def reach(self) -> dict[tuple[int, int], int]:
+        """Highest offset of each (topic, partition) that is in the bars."""
+        found = self.archive.rows(
+            f"SELECT topic, partition, max(last_offset) FROM {self.archive.database}.bars "
+            f"WHERE span_s = {bars.SPANS_S[1]} GROUP BY topic, partition"
+        )
+        return {(int(t), int(p)): int(last) for t, p, last in found}
+
+    def catch_up(self, recorded: dict[tuple[int, int], int]) -> None:
+        """Begin anew behind what is in the bars, with the rows up to `recorded` of each place."""
+        self._places, self._ready = {}, None
+        reach = self.reach()
+        for place, last in recorded.items():
+            first = reach.get(place, -1) + 1
+            while first <= last:
+                end = min(last, first + READ_OFFSETS - 1)
+                data = self.archive.read_block(*place, first, end)
+                self.add(
+                    [np.frombuffer(data, RECORD).copy()]
+                )  # As fresh ones: one kernel for both.
+                first = end + 1
+
+    def add(self, arrays: Sequence[np.ndarray]) -> None:
+        """Fold rows (RECORD) that are on record; each array is of one place, in the log's order."""
+        for rows in arrays:
+            if len(rows):
+                place = int(rows["topic"][0]), int(rows["partition"][0])
+                self._places.setdefault(place, _Place()).take(rows)
+        if sum(one.count for one in self._places.values()) > OPEN_BARS_MAX:
+            self.flush()
+
+    def step(self, now: float) -> bool:
+        """Flush if it is time; whether it did."""
+        if now < self._flushed_at + FLUSH_SECONDS:
+            return False
+        self.flush()
+        self._flushed_at = now
+        return True
+
+    def flush(self) -> None:
+        """Insert the bars that are open; ArchiveError leaves them for the next time."""
+        if self._ready is None:
+            arrays = [rows for key, one in self._places.items() for rows in one.parts(*key)]
+            if not sum(map(len, arrays)):
+                return
+            voids = [rows for one in self._places.values() for rows in one.voids]
+            body = bars.native("bars", arrays)
+            token = hashlib.sha256(body).hexdigest()
+            self._ready = token, body, bars.native("voids", voids) if voids else bytearray()
+            for one in self._places.values():
+                one.clear()
+        token, body, voids_body = self._ready
+        for table, data in (("voids", voids_body), ("bars", body)):  # Bars say how far both reach.
+            if data:
+                names = [column[0] for column in bars.COLUMNS[table]]
+                self.archive.send(table, names, data, f"{table}-{token}", "Native")
+        self._ready = None
+
+
+def rehearse() -> None:
+    """Compile before anything waits."""
+    place = _Place()
+    place.take(np.zeros(1, RECORD))
+    place.parts(0, 0)

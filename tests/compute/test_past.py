@@ -1,0 +1,269 @@
+"""Bars, voids and books in a real ClickHouse engine, compared with the events themselves."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+
+from compute import bars, chain, history, past, snapshot
+from compute.archive import Archive, Block
+from compute.enriched import ENRICHED
+from compute.fold import Fold
+from compute.gather import fill
+from compute.row import SCHEMA
+from compute.table import BOOKS, POSITIONS
+from ingest.event import EVENT, Flag, Kind
+from tests.clickhouse import ClickHouse
+
+START_NS = 1_700_000_040_000_000_000  # A whole minute.
+SECOND_NS = 1_000_000_000
+PLACE = (0, 1)
+names = (f"past_{number}" for number in count())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def archive(server: ClickHouse) -> Iterator[Archive]:
+    archive = Archive(server.address, next(names))
+    archive.prepare()
+    for statement in (*bars.ddl(archive.database), *snapshot.ddl(archive.database)):
+        archive.command(statement)
+    yield archive
+    archive.close()
+
+
+def events(total: int, seed: int, seconds: float = 200.0) -> np.ndarray:
+    """Quotes, trades (some ineligible, some of size 0) and busts of a few instruments."""
+    draw = np.random.default_rng(seed)
+    made = np.zeros(total, EVENT)
+    made["ts_event"] = START_NS + np.sort(draw.integers(0, int(seconds * 1e9), total))
+    late = draw.random(total) < 0.02  # A few out of order.
+    made["ts_event"][late] -= np.minimum(
+        draw.integers(0, 3 * SECOND_NS, late.sum()), made["ts_event"][late] - START_NS
+    )
+    made["instrument"] = draw.integers(3, 7, total)
+    made["kind"] = draw.choice([Kind.QUOTE, Kind.TRADE], total, p=[0.5, 0.5])
+    made["price"] = draw.integers(90, 110, total) * 10**9
+    made["size"] = draw.integers(0, 9, total)
+    made["reference"] = np.arange(total) + 1
+    made["flags"] = draw.choice([0, Flag.INELIGIBLE, Flag.BUYER], total, p=[0.6, 0.1, 0.3])
+    for at in draw.integers(total // 10, total, total // 60):  # Busts of earlier trades.
+        mine = np.flatnonzero(
+            (made["instrument"][:at] == made["instrument"][at]) & (made["kind"][:at] == Kind.TRADE)
+        )
+        if len(mine):
+            voided = made[mine[max(0, len(mine) - draw.integers(1, 60))]].copy()
+            voided["kind"], voided["ts_event"] = Kind.BUST, made["ts_event"][at]
+            made[at] = voided
+    return made
+
+
+def blocks(made: np.ndarray, cut: int, frame: int = 25) -> list[np.ndarray]:
+    """Rows (RECORD) of whole frames, `cut` frames a block."""
+    numbers = np.zeros(len(made), ENRICHED)
+    numbers["vwap"], numbers["volume"] = np.arange(len(made)), np.arange(len(made)) * 2.0
+    numbers["pnl"] = np.arange(len(made)) * 3.0
+    numbers["position"] = made["instrument"] == 4  # Of others quiet seconds are not kept.
+    frames = [
+        (k, k * frame, min(frame, len(made) - k * frame)) for k in range(-(-len(made) // frame))
+    ]
+    cuts = range(0, len(frames), cut)
+    return [fill(PLACE, frames[at : at + cut], made, numbers) for at in cuts]
+
+
+def record(archive: Archive, rows: np.ndarray) -> None:
+    identity = (*PLACE, int(rows["offset"][0]), int(rows["offset"][-1]), len(rows), SCHEMA)
+    digest = chain.leaf(identity, [rows.tobytes()])
+    sealed = chain.Sealed(*identity, digest, chain.link(chain.ORIGIN, digest))
+    archive.insert([Block(sealed, 1, START_NS, [rows])])
+
+
+def same(archive: Archive, step_s: int, to_s: int = 240) -> None:
+    for instrument in range(3, 6):
+        end = START_NS + to_s * SECOND_NS
+        exact = history.bars(archive, instrument, START_NS, end, step_s)
+        exact = exact[exact[:, 6] > 0]
+        made = past.bars(archive, instrument, START_NS, end, step_s)
+        np.testing.assert_allclose(made[:, :7], exact, rtol=1e-12, err_msg=f"{instrument}")
+
+
+@pytest.mark.parametrize("cut", [7, 1000])
+def test_bars_say_what_the_events_say(archive: Archive, cut: int) -> None:
+    fold = Fold(archive)
+    for number, rows in enumerate(blocks(events(3_000, cut), cut)):
+        record(archive, rows)
+        fold.add([rows])
+        if number % 5 == 4:
+            fold.flush()
+    fold.flush()
+    assert archive.rows(f"SELECT count() FROM {archive.database}.voids")[0][0] > 10
+    for step_s in (1, 5, 60):
+        same(archive, step_s)
+    archive.command(f"OPTIMIZE TABLE {archive.database}.bars FINAL")
+    same(archive, 60)
+
+
+@pytest.mark.parametrize("flushed", [0, 9])
+def test_a_killed_recorder_folds_each_row_once(archive: Archive, flushed: int) -> None:
+    rows = blocks(events(3_000, 5), 10)
+    first = Fold(archive)
+    for number, part in enumerate(rows):
+        record(archive, part)
+        first.add([part])
+        if number == flushed:
+            first.flush()
+            first.flush()  # Nothing is open: nothing is inserted.
+    second = Fold(archive)  # What the first one held in memory is gone.
+    second.catch_up(archive.highest_offsets())
+    second.flush()
+    same(archive, 1)
+    same(archive, 60)
+    third = Fold(archive)
+    third.catch_up(archive.highest_offsets())
+    third.flush()
+    same(archive, 60)
+
+
+def test_an_insert_that_got_no_answer_is_repeated_as_it_was(archive: Archive) -> None:
+    rows = blocks(events(2_000, 8), 1000)
+    fold = Fold(archive)
+    for part in rows:
+        record(archive, part)
+        fold.add([part])
+    send, lost = archive.send, []
+
+    def failing(*given: object) -> None:
+        send(*given)  # type: ignore[arg-type]
+        if not lost and given[0] == "bars":
+            lost.append(given)
+            raise OSError("the answer is lost")
+
+    archive.send = failing  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="lost"):
+        fold.flush()
+    fold.flush()
+    same(archive, 1)
+
+
+def test_series_is_the_state_after_the_newest_event(archive: Archive) -> None:
+    made = events(3_000, 9)
+    fold = Fold(archive)
+    for rows in blocks(made, 3):
+        record(archive, rows)
+        fold.add([rows])
+        fold.flush()
+    found = past.series(
+        archive, 4, START_NS, START_NS + 240 * SECOND_NS, 10, ("last", "vwap", "pnl")
+    )
+    mine = np.flatnonzero(made["instrument"] == 4)
+    steps = made["ts_event"][mine] // (10 * SECOND_NS) * 10_000
+    for t, last, vwap, pnl in found:
+        inside = mine[steps == t]
+        newest = inside[np.lexsort((inside, made["ts_event"][inside]))][-1]
+        assert (vwap, pnl) == (newest, 3.0 * newest)
+        traded = inside[
+            (made["kind"][inside] == Kind.TRADE)
+            & (made["size"][inside] > 0)
+            & (made["flags"][inside] & Flag.INELIGIBLE == 0)
+        ]
+        if len(traded):
+            price = made["price"][traded[np.lexsort((traded, made["ts_event"][traded]))][-1]]
+            assert last == pytest.approx(price * 1e-9)
+        else:
+            assert np.isnan(last)
+    assert len(found) == len(np.unique(steps))
+
+
+def test_views_are_bars_with_their_busts_counted(archive: Archive) -> None:
+    fold = Fold(archive)
+    for rows in blocks(events(2_000, 4), 20):
+        record(archive, rows)
+        fold.add([rows])
+        fold.flush()
+    end = START_NS + 240 * SECOND_NS
+    made = {row[0]: row for row in past.bars(archive, 5, START_NS, end, 60)}
+    shown = archive.rows(
+        "SELECT toUnixTimestamp(toDateTime(ts)) * 1000., open, close, volume, trades, voided "
+        f"FROM {archive.database}.bars_1m WHERE instrument = 5 ORDER BY ts"
+    )
+    assert len(shown) == 4
+    for t, opened, close, volume, trades, voided in shown:
+        if not voided:
+            wanted = made[t][[1, 4, 6, 7]]
+            assert (opened, close, volume, trades) == pytest.approx(tuple(wanted))
+        else:
+            assert volume >= made[t][6]
+    assert sum(row[5] for row in shown) > 0
+
+
+def test_levels_are_the_volume_at_each_price(archive: Archive) -> None:
+    made = events(2_000, 3)
+    fold = Fold(archive)
+    for rows in blocks(made, 1000):
+        record(archive, rows)
+        fold.add([rows])
+    fold.flush()
+    found = past.levels(archive, PLACE, 5, START_NS, START_NS + 300 * SECOND_NS)
+    busted = made["reference"][made["kind"] == Kind.BUST]
+    mine = made[(made["instrument"] == 5) & (made["kind"] == Kind.TRADE)]
+    mine = mine[~np.isin(mine["reference"], busted) & (mine["size"] > 0)]
+    prices = np.unique(mine["price"])[::-1]
+    np.testing.assert_allclose(found[:, 0], prices * 1e-9)
+    volume = [mine["size"][mine["price"] == price].sum() for price in prices]
+    np.testing.assert_allclose(found[:, 1], volume)
+    bought = [
+        mine["size"][(mine["price"] == price) & (mine["flags"] & Flag.BUYER > 0)].sum()
+        for price in prices
+    ]
+    np.testing.assert_allclose(found[:, 2], bought)
+
+
+def test_books_and_positions_are_known_as_of_then(archive: Archive) -> None:
+    tables = {"books": BOOKS.empty(4), "positions": POSITIONS.empty(6)}
+    tables["books"][:2] = 0.0
+    tables["books"][:2, BOOKS.index("positions")] = 2
+    tables["positions"][0] = np.arange(POSITIONS.width)
+    taken = snapshot.Snapshot(archive)
+    for second in range(130):
+        tables["books"][:2, BOOKS.index("pnl")] = (second, -second)
+        now_ns = START_NS + second * SECOND_NS + 5
+        assert taken.due(now_ns)
+        taken.take(tables, now_ns)
+        assert not taken.due(now_ns + 1)
+    taken.flush()
+    end = START_NS + 200 * SECOND_NS
+    minutes = past.books(archive, START_NS, end, 60, 1)
+    assert minutes[:, [1, 2]].tolist() == [
+        [START_NS / 1e6, -59.0],
+        [START_NS / 1e6 + 60_000, -119.0],
+        [START_NS / 1e6 + 120_000, -129.0],
+    ]
+    assert len(past.books(archive, START_NS, end, 1, None)) == 260
+    held = archive.rows(
+        f"SELECT book, instrument, quantity, count() FROM {archive.database}.positions GROUP BY ALL"
+    )
+    assert [tuple(row) for row in held] == [(0, 1, 2.0, 3)]
+
+
+def test_clocks_and_actions_are_kept_as_told(archive: Archive) -> None:
+    row = {"ts": START_NS + 7, "person": "A. Trader", "page": "overview", "action": "sort"}
+    row |= {"subject": "volume", "detail": '{"descending": true}'}
+    snapshot.tell(archive, "actions", [row])
+    found = archive.rows(
+        f"SELECT toUnixTimestamp64Nano(ts), person, detail FROM {archive.database}.actions"
+    )
+    assert [tuple(one) for one in found] == [(START_NS + 7, "A. Trader", '{"descending": true}')]
+    with pytest.raises(KeyError, match="offset_ns"):
+        snapshot.tell(archive, "clocks", [{"ts": 1, "host": "a", "role": "b", "reference": "c"}])
+
+
+def test_steps_suit_the_width() -> None:
+    assert past.step_for(0, 3_600 * SECOND_NS, 600) == 10
+    assert past.step_for(0, 86_400 * SECOND_NS, 1_000) == 120
