@@ -8,6 +8,7 @@ Then the whole record is read back and hashed: `verified` says that it is what w
 
 import argparse
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import numpy as np
 import psutil
 
 from bench.report import machine, report
-from compute import account, chain
+from compute import account, chain, gather
 from compute.archive import Archive
 from compute.checkpoint import Checkpoints
 from compute.record import Record
@@ -153,6 +154,7 @@ def settled(archive: Archive) -> None:
 def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, float | int | bool]:
     """Record a tape and read it back; the figures. `paced`: as it would arrive, block by block."""
     log = tape(rate, seconds, universe(5_000, SHARDS), seed)
+    gc.freeze()  # The log is Kafka's: no collection of the recorder's goes through it.
     with (
         tempfile.TemporaryDirectory(prefix="tickglass-") as folder,
         server(Path(folder, "clickhouse")) as (address, process),
@@ -167,6 +169,7 @@ def measure(rate: int, seconds: float, seed: int, *, paced: bool) -> dict[str, f
             wait=lambda _seconds: None,
         )
         record.engine.step(np.zeros(0, EVENT), None)  # Compiled before the clock runs.
+        gather.compiled()
         while record.state != "recording":
             record.step()
         own, other = time.process_time(), cpu_s(process)

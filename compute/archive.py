@@ -10,6 +10,7 @@ harmless; `highest_offsets` makes any other cut of the log safe to resume from.
 import contextlib
 import hashlib
 import logging
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -25,22 +26,12 @@ from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
+from compute.schema import FENCED, Keep, ddl, fence, migrations, tiers
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
-TOKENS = 1_000  # How many inserts back a repeat is known; one writer repeats only its last.
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 60
 DRAIN_SECONDS_MAX = 30.0  # How long a new writer waits for a former one's insert to end.
-
-# Measured on the demo market, bytes a row / CPU seconds a million rows in the engine: plain LZ4
-# with Delta for what counts up 39.2 / 0.24, this 23.6 / 0.37, ZSTD for all 25.9 / 0.41; Gorilla
-# on interleaved instruments 51, T64 on prices 27.2.
-CODECS = {
-    **dict.fromkeys(RECORD.names or (), "ZSTD(1)"),
-    **dict.fromkeys(("offset", "index", "ts_event", "ts_recv"), "Delta, ZSTD(1)"),
-    "sequence": "Delta, LZ4",
-    "instrument": "T64, ZSTD(1)",
-}
 
 # One insert stays one block and so one part, on any server.
 WHOLE = {
@@ -64,6 +55,13 @@ class ArchiveError(RuntimeError):
         self.away = away
 
 
+Body = bytearray | np.ndarray  # uint8
+
+
+class SupersededError(ArchiveError):
+    """Another writer has taken over: nothing of this one's is taken any more."""
+
+
 class Block(NamedTuple):
     """Rows of one partition, whole frames in order, with their place in the chain."""
 
@@ -75,6 +73,7 @@ class Block(NamedTuple):
 
 # Codes of ClickHouse that pass: timeout, too many queries, network, memory, too many parts, ...
 _PASSING = frozenset((159, 164, 202, 209, 210, 241, 242, 243, 252, 319, 425, 999))
+_VIOLATED_CONSTRAINT = 469  # The only one there is: compute.schema.fence.
 
 
 class Archive:
@@ -95,32 +94,88 @@ class Archive:
         self._secret = (parts.username or "default", parts.password or "")
         self._host = (parts.hostname, parts.port or 8123, parts.scheme == "https")
         self._client: Client | None = None
+        self._writer = ""  # What our inserts are signed with, once claimed.
+        self._wire: Any = None  # compute.gather.Wire, from the first insert on.
         # Its warnings would say twice, and less clearly, what ArchiveError says.
         logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
     # Writing
 
-    def prepare(self) -> None:
-        """Create what is missing; ArchiveError if what is there has another shape."""
+    def prepare(self, keep: Keep | None = None) -> None:
+        """Create what is missing, bring what is older up to date; ArchiveError where it cannot be.
+
+        `keep` sets how long rows are kept; None leaves that as it is.
+        """
         self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        self._migrate()
         for statement in ddl(self.database):
             self.command(statement)
         shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
         for table, shape in shapes.items():
-            found = self.rows(
-                "SELECT name, type FROM system.columns "
-                "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
-                {"database": self.database, "table": table},
-            )
-            if [(str(name), str(kind)) for name, kind in found] != shape:
+            if (found := self._shape(table)) != shape:
+                wrong = sorted({name for name, _ in {*found} ^ {*shape}})
                 raise ArchiveError(
                     f"table {self.database}.{table} at {self.address} has another shape than "
-                    f"schema {SCHEMA}: name another database, or move that one away",
+                    f"schema {SCHEMA} ({', '.join(wrong) or 'order of columns'}): name another "
+                    "database, or move that one away",
                     away=False,
                 )
+        if not self.rows(f"SELECT 1 FROM {self.database}.versions LIMIT 1"):
+            self._note(SCHEMA)
+        if keep is not None:
+            self._keep(keep)
+
+    def _keep(self, keep: Keep) -> None:
+        wanted = tiers(self.database, keep)
+        found = self.rows(
+            "SELECT position(create_table_query, ' TTL ') > 0 FROM system.tables "
+            "WHERE database = {database:String} AND name = 'events'",
+            {"database": self.database},
+        )
+        if found[0][0] or "MODIFY TTL" in wanted:
+            self.command(wanted)
+
+    def _shape(self, table: str) -> list[tuple[str, str]]:
+        found = self.rows(
+            "SELECT name, type FROM system.columns "
+            "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
+            {"database": self.database, "table": table},
+        )
+        return [(str(name), str(kind)) for name, kind in found]
+
+    def _migrate(self) -> None:
+        """Go from the version that is there to SCHEMA, one by one; nothing where nothing is."""
+        if not self._shape("events"):
+            return
+        version = 1  # It had no table of versions.
+        if self._shape("versions"):
+            found = self.rows(f"SELECT max(version) FROM {self.database}.versions")
+            version = int(found[0][0]) or SCHEMA  # Empty: its first start got no further.
+        if version > SCHEMA:
+            raise ArchiveError(
+                f"the record in {self.database} at {self.address} is of schema {version}, this "
+                f"program writes {SCHEMA}: use a newer program, or name another database",
+                away=False,
+            )
+        for older in range(version, SCHEMA):
+            self._fence(f"migration from {older}")  # A writer of the older program is shut out.
+            self._drain()
+            for statement in migrations(self.database, older):
+                self.command(statement)
+            for statement in ddl(self.database):
+                self.command(statement)
+            self._note(older + 1)
+
+    def _note(self, version: int) -> None:
+        now = f"SELECT {version}, now64(9, 'UTC')"
+        self.command(f"INSERT INTO {self.database}.versions {now}")
 
     def claim(self, now_ns: int) -> int:
-        """Become the writer: the new epoch, once no insert of a former writer can still land."""
+        """Become the writer: the new epoch, once no insert of a former writer can still land.
+
+        Inserts that begin from here on are ours or are refused (SupersededError for a former
+        writer); those that had begun are waited for.
+        """
         found = self.rows(f"SELECT max(epoch) FROM {self.database}.writers")
         epoch = int(found[0][0]) + 1
         # Inserts of one writer run one after the other, so this one ends after the former's.
@@ -128,6 +183,19 @@ class Archive:
             f"INSERT INTO {self.database}.writers "
             f"SELECT {epoch}, fromUnixTimestamp64Nano(toInt64({now_ns}), 'UTC')"
         )
+        # Two that claim at once find the same epoch, but never sign alike.
+        self._writer = f"writer {epoch} {secrets.token_hex(8)}"
+        self._fence(self._writer)
+        self._drain()
+        return epoch
+
+    def _fence(self, writer: str) -> None:
+        for table in FENCED:
+            if self._shape(table):
+                self.command(fence(self.database, table, writer))
+
+    def _drain(self) -> None:
+        """Wait for the inserts of the record that run now."""
         running = (
             "SELECT query_id FROM system.processes "
             f"WHERE query_kind = 'Insert' AND (query ILIKE '%{self.database}.events%' "
@@ -143,7 +211,6 @@ class Archive:
                     away=True,
                 )
             time.sleep(0.05)
-        return epoch
 
     def insert(self, blocks: Sequence[Block]) -> None:
         """Put blocks on record: their rows, then what the chain says of them.
@@ -157,7 +224,10 @@ class Archive:
             raise ValueError(f"{count} rows in one insert, {INSERT_ROWS_MAX} is the limit")
         token = token_of([block.sealed for block in blocks])
         if count:
-            self._insert("events", RECORD, native(arrays, RECORD), f"rows-{token}")
+            from compute.gather import Wire  # Numba: for who writes.
+
+            self._wire = self._wire or Wire()
+            self._insert("events", RECORD, self._wire.body(arrays), f"rows-{token}")
         sealed = np.zeros(len(blocks), BLOCK)
         for row, block in zip(sealed, blocks, strict=True):
             s = block.sealed
@@ -166,14 +236,16 @@ class Archive:
                 *(s.rows, s.schema, block.epoch, block.ts),
             )
             row["digest"], row["link"] = np.void(s.digest), np.void(s.link)
-        self._insert("blocks", BLOCK, native([sealed], BLOCK), f"blocks-{token}")
+        self._insert("blocks", BLOCK, native(sealed), f"blocks-{token}")
 
-    def _insert(self, table: str, shape: np.dtype, body: bytearray, token: str) -> None:
+    def _insert(self, table: str, shape: np.dtype, body: Body, token: str) -> None:
         self.send(table, list(shape.names or ()), body, token, "Native")
 
-    def send(self, table: str, names: list[str], body: bytearray, token: str, form: str) -> None:
+    def send(self, table: str, names: list[str], body: Body, token: str, form: str) -> None:
         """Insert one body in one of ClickHouse's formats, once for each token."""
         settings = WHOLE | {"insert_deduplication_token": token}
+        if self._writer:
+            settings |= {"log_comment": self._writer}
         client = self._connected()
         with _translated(self, f"insert into {table}"):
             client.raw_insert(
@@ -354,32 +426,12 @@ def _translated(archive: Archive, what: str) -> Iterator[None]:
             raise ArchiveError(
                 f"{where} does not answer ({what}): check that it runs and the address", away=True
             ) from error
+        if int(code) == _VIOLATED_CONSTRAINT:
+            raise SupersededError(
+                f"another recorder has taken over the record at {archive.address} in "
+                f"{archive.database}: this one stops",
+                away=False,
+            ) from error
         text = str(error).split("server response: ")[-1].split(" (for url")[0]
         passing = int(code) in _PASSING
         raise ArchiveError(f"{where} refused ({what}): {text}", away=passing) from error
-
-
-def ddl(database: str) -> tuple[str, ...]:
-    """Statements that create the tables, derived from RECORD and BLOCK."""
-    window = f"SETTINGS non_replicated_deduplication_window = {TOKENS}"
-    events = [f"`{name}` {kind} CODEC({CODECS[name]})" for name, kind in columns(RECORD)]
-    # Ids and moments rise together within a class and along its log: ranges skip most of a scan.
-    events += [
-        "INDEX moments ts_event TYPE minmax",
-        "INDEX instruments instrument TYPE minmax",
-    ]
-    blocks = [f"`{name}` {kind}" for name, kind in columns(BLOCK)]
-    alerts = [f"`{name}` {kind}" for name, kind in COLUMNS]
-    writers = ["epoch UInt64", "ts DateTime64(9, 'UTC')"]
-    tables = (
-        ("events", events, f"topic, partition, offset, `index`) {window}"),
-        ("blocks", blocks, f"topic, partition, first) {window}"),
-        ("alerts", alerts, f"topic, partition, offset) {window}"),
-        ("writers", writers, "epoch)"),
-    )
-    return tuple(
-        f"CREATE TABLE IF NOT EXISTS {database}.{name} (\n  "
-        + ",\n  ".join(parts)
-        + f"\n) ENGINE = MergeTree ORDER BY ({rest}"
-        for name, parts, rest in tables
-    )

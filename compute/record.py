@@ -16,17 +16,20 @@ ClickHouse away: what waits is kept up to PENDING_ROWS_MAX, then Kafka keeps the
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from compute import chain
-from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block
+from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block, SupersededError
 from compute.checkpoint import Checkpoint, Checkpoints
+from compute.digest import Digests, Values
 from compute.engine import Engine
 from compute.enriched import ENRICHED
+from compute.gather import Gathered, Memory
 from compute.intake import Batch, Intake, Span
-from compute.row import RECORD, SCHEMA, fill, refusal
+from compute.row import RECORD, SCHEMA, refusal
+from compute.schema import Keep
 from ingest import clock
 from ingest.instrument import Instrument, Reference
 from ingest.meter import Rate
@@ -93,12 +96,22 @@ class Alerts(Protocol):
         """Record what has arrived, if it is time."""
 
 
-class Piece(NamedTuple):
-    """Rows of whole frames of one partition, in order."""
+class Derived(Protocol):
+    """What `record` needs of compute.derived.Derived."""
 
-    first: int
-    last: int
-    rows: np.ndarray
+    problem: str
+
+    def begin(self, recorded: Positions) -> None:
+        """Bring it to where the record ends."""
+
+    def add(self, blocks: list[Block]) -> None:
+        """These are on record now."""
+
+    def step(self, now: float, engine: Engine) -> None:
+        """Insert what is due."""
+
+    def flush(self) -> None:
+        """Insert what waits."""
 
 
 class Record:
@@ -112,6 +125,9 @@ class Record:
         checkpoints: Checkpoints,
         *,
         alerts: Alerts | None = None,
+        derived: Derived | None = None,
+        digests: Values | None = None,
+        keep: Keep | None = None,
         flush_s: float = FLUSH_SECONDS,
         tell: Callable[[dict[str, Any]], None] | None = None,
         now_ns: Callable[[], int] = clock.now_ns,
@@ -120,20 +136,30 @@ class Record:
     ) -> None:
         """Nothing is asked of ClickHouse before the first `step`; `tell` hears of our health.
 
-        `alerts` records another topic in between.
+        `alerts` records another topic in between; `derived` makes bars of what is on record;
+        `digests` is told what the engine made; `keep` says how long rows are kept, None leaves
+        that as it is.
         """
         self.frames, self.rows = frames, rows
         self.archive, self.checkpoints = archive, checkpoints
         self.alerts, self.flush_s, self.tell = alerts, flush_s, tell
+        self._digest_values = digests
+        self.derived, self.keep = derived, keep
         self.now_ns, self._elapsed_ns, self._wait = now_ns, elapsed_ns, wait
         self.reference = Reference(rows.read_all())
         self.recorded: Positions = {}  # on record
         self.positions: Positions = {}  # taken
         self.problem = ""  # Why nothing is being recorded, for people; "" while all is well.
         self.rows_recorded = 0
+        self.loss = ""  # The newest hole in the record, for people.
+        self.lost = 0  # Frames that Kafka no longer had when they were asked for.
         self._links: dict[tuple[int, int], bytes] = {}
         self._known_refused: set[tuple[int, int, int]] = set()
-        self._pending: dict[tuple[int, int], list[Piece]] = {}
+        self._pending: dict[tuple[int, int], Gathered] = {}
+        self._kept: Positions = {}  # Gathered or on record.
+        self._room: dict[tuple[int, int], int] = {}  # Rows that a partition gathered last time.
+        self._memory = Memory()
+        self._enriched = np.empty(0, ENRICHED)  # Of the batch at hand; kept for its pages.
         self.pending_rows = 0
         self._pending_since = 0.0
         self._oldest_ns = 0  # The log's time of the oldest message taken that is not on record.
@@ -166,6 +192,8 @@ class Record:
             self._caught_up(count)
             return count
         now = self._seconds()
+        if self.derived is not None:
+            self.derived.step(now, self.engine)
         full = self.pending_rows >= BLOCK_ROWS
         if self._pending and (full or now - self._pending_since >= self.flush_s):
             self._seal()
@@ -184,6 +212,8 @@ class Record:
         """Record what waits, if ClickHouse answers, and keep the engine's state."""
         if self.state == "recording":
             self.flush()
+            if self.derived is not None:
+                self.derived.flush()
             if not self._inserts:
                 self._checkpoint()
 
@@ -198,7 +228,7 @@ class Record:
     # From the start to where the record ends
 
     def _start(self) -> None:
-        self.archive.prepare()
+        self.archive.prepare(self.keep)
         self._epoch = self.archive.claim(self.now_ns())
         if self.alerts is not None:
             self.alerts.begin()
@@ -206,6 +236,8 @@ class Record:
         highest = self.archive.highest_offsets()
         self.recorded = {place: highest[place] for place in highest if place in assigned}
         self._seal_loose_ends()
+        if self.derived is not None:
+            self.derived.begin(self.recorded)
         checkpoint = self.checkpoints.newest(self.recorded)
         self._fresh()
         if checkpoint is not None and self._restored(checkpoint):
@@ -219,12 +251,14 @@ class Record:
     def _fresh(self) -> None:
         self.engine = Engine(self.reference)
         self.intake = Intake(self.reference, self._refresh)
+        self.digests = Digests("record")
         self.positions = {}
 
     def _restored(self, checkpoint: Checkpoint) -> bool:
         try:
             self.engine.restore(checkpoint.state)
             self.intake.sequences.restore(checkpoint.note["sequences"])
+            self.digests.restore(checkpoint.note.get("digests", ()))
         except (
             ValueError,
             KeyError,
@@ -242,7 +276,8 @@ class Record:
             if first <= last:
                 data = self.archive.read_block(*place, first, last)
                 rows = np.frombuffer(data, RECORD)
-                block = self._block(place, [Piece(int(rows["offset"][0]), last, rows)])
+                first = first or int(rows["offset"][0])
+                block = self._block(place, first, last, rows)
                 self.archive.insert([block._replace(rows=())])
 
     def _caught_up(self, count: int) -> None:
@@ -252,7 +287,7 @@ class Record:
         if count:
             self._heard_at = now
         if not late:
-            self.positions = dict(self.recorded)
+            self.positions, self._kept = dict(self.recorded), dict(self.recorded)
             self.frames.seek(self.positions)
             self.state = "recording"
             self._known_refused = set()
@@ -282,16 +317,33 @@ class Record:
             return 0
         # What was refused at first stays refused, even if reference data would take it now.
         batch = self.intake.take([m for m in messages if m[:3] not in self._known_refused])
-        enriched = np.empty(len(batch.events), ENRICHED)
+        if len(self._enriched) < len(batch.events):
+            self._enriched = np.empty(len(batch.events), ENRICHED)
+        enriched = self._enriched[: len(batch.events)]
         self._run_engine(batch, enriched)
+        self.digests.take(batch, enriched)
         self.positions |= {message[:2]: message.offset for message in messages}
         if self.state == "recording":
             self._keep(batch, enriched)
         return len(batch.events)
 
     def _check_order(self, messages: list[Message]) -> None:
+        """Offsets rise, one by one; RecordError where they do not rise, and `lost` counts holes.
+
+        A hole is what Kafka let go before it was asked for. It stays a hole, which the account of
+        the record names; the chain goes on over it.
+        """
+        newest: Positions = {}
         for message in messages:
-            taken = self.positions.get(message[:2], -1)
+            place = message[:2]
+            taken = newest.get(place, self.positions.get(place, -1))
+            newest[place] = message.offset
+            if message.offset > taken + 1 and taken >= 0:
+                self.lost += message.offset - taken - 1
+                self.loss = (
+                    f"{TOPICS[place[0]]} partition {place[1]}: Kafka no longer had offsets "
+                    f"{taken + 1} to {message.offset - 1}: they are not on record"
+                )
             if message.offset <= taken:
                 raise RecordError(
                     f"{TOPICS[message.topic]} partition {message.partition}: Kafka gave offset "
@@ -310,19 +362,31 @@ class Record:
     def _keep(self, batch: Batch, enriched: np.ndarray) -> None:
         spans = sorted(batch.spans, key=lambda span: span.message[:2])
         for run in _runs(spans):
-            place = run[0].message[:2]
-            first, last = run[0].message.offset, run[-1].message.offset
-            if run[0].count:
-                frames = [(span.message.offset, span.start, span.count) for span in run]
-                rows = fill(place, frames, batch.events, enriched)
-            else:
-                rows = refusal(place, first, run[0].reason, run[0].message.timestamp_ns)
-            self._pending.setdefault(place, []).append(Piece(first, last, rows))
-            self.pending_rows += len(rows)
+            size = sum(span.count for span in run) or 1
+            if self.pending_rows + size > INSERT_ROWS_MAX:
+                self._seal()
+            self._gather(run, batch.events, enriched)
+            self.pending_rows += size
         if not self._pending_since:
             self._pending_since = self._seconds()
         if not self._oldest_ns:
             self._oldest_ns = min(span.message.timestamp_ns for span in spans)
+
+    def _gather(self, run: list[Span], events: np.ndarray, enriched: np.ndarray) -> None:
+        place, first = run[0].message[:2], run[0].message.offset
+        gathered = self._pending.get(place)
+        if gathered is None:
+            room = self._room.get(place, 0)
+            begin = self._kept[place] + 1 if place in self._kept else first
+            memory = self._memory.take(place, room + room // 4)
+            gathered = self._pending[place] = Gathered(place, begin, memory)
+        self._kept[place] = run[-1].message.offset
+        if run[0].count:
+            frames = [(span.message.offset, span.start, span.count) for span in run]
+            gathered.add(frames, events, enriched)
+        else:
+            row = refusal(place, first, run[0].reason, run[0].message.timestamp_ns)
+            gathered.add_rows(row, first)
 
     def _refresh(self) -> bool:
         """Take reference rows that came since; whether there were any."""
@@ -336,38 +400,32 @@ class Record:
     # From rows to the record
 
     def _seal(self) -> None:
-        """Make inserts of all that is pending; from here on their bytes stay as they are."""
-        blocks: list[Block] = []
-        room = INSERT_ROWS_MAX
-        for place in sorted(self._pending):
-            run: list[Piece] = []
-            for piece in self._pending[place]:
-                if len(piece.rows) > room:
-                    blocks += [self._block(place, run)] if run else []
-                    self._inserts.append(blocks)
-                    blocks, run, room = [], [], INSERT_ROWS_MAX
-                run.append(piece)
-                room -= len(piece.rows)
-            blocks.append(self._block(place, run))
-        if blocks:
-            self._inserts.append(blocks)
+        """Make an insert of all that is pending; from here on its bytes stay as they are."""
+        if self._pending:
+            gathered = [self._pending[place] for place in sorted(self._pending)]
+            self._room = {one.place: one.count for one in gathered}
+            self._inserts.append(
+                [self._block(one.place, one.first, one.last, one.rows) for one in gathered]
+            )
         self._pending, self.pending_rows, self._pending_since = {}, 0, 0.0
 
-    def _block(self, place: tuple[int, int], pieces: list[Piece]) -> Block:
-        topic, partition = place
-        first, last = pieces[0].first, pieces[-1].last
-        rows = [piece.rows for piece in pieces]
-        identity = (topic, partition, first, last, sum(map(len, rows)), SCHEMA)
-        digest = chain.leaf(identity, (memoryview(part.view(np.uint8)) for part in rows))
+    def _block(self, place: tuple[int, int], first: int, last: int, rows: np.ndarray) -> Block:
+        identity = (*place, first, last, len(rows), SCHEMA)
+        digest = chain.leaf(identity, (memoryview(rows.view(np.uint8)),))
         link = chain.link(self._links.get(place, chain.ORIGIN), digest)
         self._links[place] = link
-        return Block(chain.Sealed(*identity, digest, link), self._epoch, self.now_ns(), rows)
+        return Block(chain.Sealed(*identity, digest, link), self._epoch, self.now_ns(), (rows,))
 
     def _insert(self) -> None:
         """Record the oldest sealed insert; only then Kafka hears of it."""
         blocks = self._inserts[0]
         self.archive.insert(blocks)
         self._inserts.popleft()
+        if self.derived is not None:
+            self.derived.add(blocks)
+        for block in blocks:
+            for rows in block.rows:
+                self._memory.give(block.sealed[:2], rows)
         count = sum(block.sealed.rows for block in blocks)
         self.rows_recorded += count
         self._rate.add(count)
@@ -381,7 +439,7 @@ class Record:
 
     def _checkpoint(self) -> None:
         """Keep the engine's state; only called while it stands exactly where the record ends."""
-        note = {"sequences": self.intake.sequences.state()}
+        note = {"sequences": self.intake.sequences.state(), "digests": self.digests.state()}
         state = self.engine.checkpoint()
         try:
             self.checkpoints.save(Checkpoint(dict(self.recorded), note, state))
@@ -397,6 +455,8 @@ class Record:
             return
         try:
             work()
+        except SupersededError as error:
+            raise RecordError(str(error)) from error
         except ArchiveError as error:
             self.problem = str(error)
             self._retry_s = min(max(RETRY_SECONDS, 2 * self._retry_s), RETRY_SECONDS_MAX)
@@ -413,15 +473,18 @@ class Record:
     def _report(self, now: float) -> None:
         self._health_at = now
         self._refresh()
+        if self._digest_values is not None:
+            self.digests.tell(self._digest_values)
         if self.tell is None:
             return
-        problem = self.problem or (self.alerts.problem if self.alerts else "")
+        problem = self.problem or (self.alerts.problem if self.alerts else "") or self.loss
         self.tell(
             {
-                "state": "waiting" if problem else self.state,
+                "state": "waiting" if problem and problem != self.loss else self.state,
                 "problem": problem,
                 "recorded_rows": self.rows_recorded,
                 "recorded_alerts": self.alerts.rows_recorded if self.alerts else 0,
+                "lost_frames": self.lost,
                 "rows_per_s": round(self._rate.read(self.now_ns())),
                 "behind_s": round(self.behind_s, 3),
                 "behind_frames": self.frames.lag(self.positions),

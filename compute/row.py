@@ -15,7 +15,7 @@ from compute.enriched import ENRICHED
 from ingest.event import EVENT_BYTES
 from ingest.frame import REASONS
 
-SCHEMA = 1  # Version of RECORD and of the tables; part of every token and leaf.
+SCHEMA = 2  # Version of RECORD and of the tables; part of every token and leaf.
 
 RECORD = np.dtype(
     [
@@ -44,7 +44,7 @@ REFUSED = 255  # Kind of the one row that stands for a frame without events.
 
 NO_EVENT = (*REASONS, "repeat")  # Why a frame gave none: refused, or all of it seen before.
 
-# The same bytes, fewer fields: a row is filled by three copies.
+# The same bytes, fewer fields.
 PARTS = np.dtype(
     [
         *((name, RECORD[name]) for name in ("topic", "partition", "offset", "index")),
@@ -69,7 +69,7 @@ BLOCK = np.dtype(
     ]
 )
 
-TRANSPOSE_ROWS = 4_096  # 578 KB of rows: they stay in the second-level cache for all columns.
+SEGMENT_FRAMES = 4_096  # Offsets of a partition whose rows lie together, by instrument.
 
 TYPES = {
     "|u1": "UInt8",
@@ -95,31 +95,6 @@ def columns(shape: np.dtype) -> list[tuple[str, str]]:
     ]
 
 
-def fill(
-    place: tuple[int, int],
-    frames: Sequence[tuple[int, int, int]],
-    events: np.ndarray,
-    enriched: np.ndarray,
-) -> np.ndarray:
-    """Rows (RECORD) of successive frames of one place (topic, partition).
-
-    A frame is (offset, start, count): its events are `events[start : start + count]` (EVENT) and
-    the numbers after each stand at the same indexes of `enriched` (ENRICHED).
-    """
-    offsets, starts, counts = np.array(frames, np.int64).T
-    total = int(counts.sum())
-    index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-    wanted = np.repeat(starts, counts) + index
-    rows = np.empty(total, RECORD)
-    parts = rows.view(PARTS)
-    parts["topic"], parts["partition"] = place
-    parts["offset"] = np.repeat(offsets, counts)
-    parts["index"] = index
-    parts["event"] = events.view(f"V{EVENT_BYTES}")[wanted]
-    parts["enriched"] = enriched.view(f"V{ENRICHED.itemsize}")[wanted]
-    return rows
-
-
 def refusal(place: tuple[int, int], offset: int, reason: str, ts_ns: int) -> np.ndarray:
     """The one row (RECORD [1]) of a frame that gave no event; its flags index NO_EVENT."""
     rows = np.zeros(1, RECORD)
@@ -131,31 +106,37 @@ def refusal(place: tuple[int, int], offset: int, reason: str, ts_ns: int) -> np.
     return rows
 
 
-def native(arrays: Sequence[np.ndarray], shape: np.dtype) -> bytearray:
-    """One block in ClickHouse's format Native, all rows of `arrays` in order, column by column.
+def native(rows: np.ndarray) -> np.ndarray:
+    """One block in ClickHouse's format Native: an array of a packed dtype, column by column."""
+    whole, targets = native_frame(rows.dtype, len(rows))
+    for name, target in zip(rows.dtype.names or (), targets, strict=True):
+        target[:] = rows[name]
+    return whole
 
-    Rows become columns a cache's worth at a time, straight into the body.
+
+def native_frame(
+    shape: np.dtype, count: int, memory: np.ndarray | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Body of a Native block of `count` rows, uint8, and each of its columns yet to be written.
+
+    The columns are views of the body, wherever in it they come to lie; the body is the beginning
+    of `memory` (uint8) if that is given and large enough.
     """
-    count = sum(len(rows) for rows in arrays)
     heads = [_head(name, kind) for name, kind in columns(shape)]
     start = number(len(heads)) + number(count)
-    body = bytearray(len(start) + sum(map(len, heads)) + count * shape.itemsize)
-    body[: len(start)] = start
+    size = len(start) + sum(map(len, heads)) + count * shape.itemsize
+    # Not a bytearray: that would be written twice, with zeros first.
+    enough = memory is not None and len(memory) >= size
+    whole = memory[:size] if memory is not None and enough else np.empty(size, np.uint8)
+    whole[: len(start)] = np.frombuffer(start, np.uint8)
     at = len(start)
     targets = []
     for name, head in zip(shape.names or (), heads, strict=True):
-        body[at : at + len(head)] = head
+        whole[at : at + len(head)] = np.frombuffer(head, np.uint8)
         at += len(head)
-        targets.append((name, np.frombuffer(body, shape[name], count, at)))
+        targets.append(np.frombuffer(whole.data, shape[name], count, at))
         at += count * shape[name].itemsize
-    done = 0
-    for rows in arrays:
-        for begin in range(0, len(rows), TRANSPOSE_ROWS):
-            piece = rows[begin : begin + TRANSPOSE_ROWS]
-            for name, target in targets:
-                target[done : done + len(piece)] = piece[name]
-            done += len(piece)
-    return body
+    return whole, targets
 
 
 def _head(name: str, kind: str) -> bytes:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compute import account, chain, history
-from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block
+from compute import account, chain, history, schema
+from compute.archive import INSERT_ROWS_MAX, Archive, ArchiveError, Block, SupersededError
 from compute.enriched import ENRICHED
-from compute.row import REFUSED, SCHEMA, fill, refusal
+from compute.gather import fill
+from compute.row import REFUSED, SCHEMA, refusal
+from compute.schema import Keep
 from ingest.event import EVENT, Flag, Kind
 from tests.clickhouse import ClickHouse
 
@@ -198,6 +200,101 @@ def test_large_prices_do_not_overflow_a_bar(archive: Archive) -> None:
 
 def test_epochs_rise(archive: Archive) -> None:
     assert [archive.claim(DAY_NS) for _ in range(3)] == [1, 2, 3]
+
+
+def test_only_the_newest_writer_is_taken(server: ClickHouse, archive: Archive) -> None:
+    first, second = frames((0, 0), 0, [3, 4])
+    archive.claim(DAY_NS)
+    archive.insert([seal([first])])
+    other = Archive(server.address, archive.database)
+    other.claim(DAY_NS)
+    with pytest.raises(SupersededError, match="taken over"):
+        archive.insert([seal([second])])
+    with pytest.raises(SupersededError):  # Not even what ClickHouse has already.
+        archive.insert([seal([first])])
+    assert archive.highest_offsets() == {(0, 0): 0}
+    other.insert([seal([second])])
+    assert archive.highest_offsets() == {(0, 0): 1}
+    other.close()
+
+
+def test_two_that_claim_at_once_are_told_apart(server: ClickHouse, archive: Archive) -> None:
+    other = Archive(server.address, archive.database)
+    plain, said = archive.command, []
+
+    def late(statement: str) -> None:
+        if not said:
+            said.append(statement)
+            assert other.claim(DAY_NS) == 1  # Between the other's look and its word.
+        plain(statement)
+
+    archive.command = late  # type: ignore[method-assign]
+    assert archive.claim(DAY_NS) == 1
+    row = frames((0, 0), 0, [3])
+    with pytest.raises(SupersededError):
+        other.insert([seal(row)])
+    archive.insert([seal(row)])
+    other.close()
+
+
+def test_a_record_of_schema_1_is_brought_up_to_date(server: ClickHouse) -> None:
+    archive = Archive(server.address, next(names))
+    archive.command(f"CREATE DATABASE {archive.database}")
+    first, last = seal(frames((0, 1), 0, [3, 4])), None
+    for statement in old_ddl(archive.database):
+        archive.command(statement)
+    archive.insert([first])
+    whole = archive.read_block(0, 1, 0, 1)
+    archive.command(f"CREATE TABLE {archive.database}.events_2 (a Int8) ENGINE = Null")  # A kill's.
+    archive.prepare()
+    archive.prepare()
+    assert archive.read_block(0, 1, 0, 1) == whole == bytes_of(first)
+    assert chain.verify(archive.blocks(0, 1), lambda s: archive.read_block(*s[:4])) is None
+    (found,) = archive.rows(
+        "SELECT sorting_key FROM system.tables WHERE name = 'events' AND database = "
+        f"'{archive.database}'"
+    )
+    assert found[0] == schema.STORED.replace("`", "")
+    versions = archive.rows(f"SELECT version FROM {archive.database}.versions")
+    assert [row[0] for row in versions] == [SCHEMA]
+    with pytest.raises(SupersededError):  # A writer of the old program is shut out.
+        archive.insert([seal(frames((0, 1), 2, [5]), first.sealed.link)])
+    archive.claim(DAY_NS)
+    last = seal(frames((0, 1), 2, [5]), first.sealed.link)
+    archive.insert([last])
+    assert archive.highest_offsets() == {(0, 1): 2}
+    archive.close()
+
+
+def old_ddl(database: str) -> tuple[str, ...]:
+    """The tables as schema 1 had them, as far as a migration looks at them."""
+    events, blocks, *_ = schema.ddl(database)
+    return events.replace(schema.STORED, "topic, partition, offset, `index`"), blocks
+
+
+def test_a_newer_schema_is_refused(archive: Archive) -> None:
+    archive._note(SCHEMA + 1)
+    with pytest.raises(ArchiveError, match=f"is of schema {SCHEMA + 1}.*newer program") as caught:
+        archive.prepare()
+    assert not caught.value.away
+
+
+def test_tiers_are_set_and_taken_away(archive: Archive) -> None:
+    def ttl() -> str:
+        text = archive.rows(f"SHOW CREATE TABLE {archive.database}.events")[0][0]
+        return str(text)
+
+    assert "TTL" not in ttl()
+    archive.prepare(Keep(hot_days=30, years=7))
+    assert "toIntervalDay(30) RECOMPRESS CODEC(ZSTD(6))" in ttl()
+    assert "toIntervalYear(7)" in ttl()
+    old = frames((0, 0), 0, [3])[0].copy()
+    old["ts_event"] = 10**18  # 2001: beyond seven years, and still there until a merge.
+    archive.insert([seal([old])])
+    archive.command(f"OPTIMIZE TABLE {archive.database}.events FINAL")
+    assert archive.highest_offsets() == {}
+    archive.prepare(Keep())
+    assert "TTL" not in ttl()
 
 
 def test_another_shape_is_refused_by_name(server: ClickHouse, archive: Archive) -> None:

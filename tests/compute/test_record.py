@@ -278,6 +278,33 @@ def test_killed_anywhere_it_goes_on_as_if_it_had_not_been(
     assert list(tmp_path.glob("*.checkpoint"))
 
 
+@pytest.mark.parametrize("stop", [0, 1, 6])
+def test_a_recorder_that_wakes_after_its_successor_doubles_nothing(
+    truth: Any, archive: Archive, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One recorder sleeps at any call to ClickHouse while another, with other cuts, goes past."""
+    messages, wanted = truth
+    plain, calls = archive.send, count()
+
+    def sleepy(*call: Any) -> None:
+        if next(calls) == stop:  # Its request is made, but has not left: then it sleeps.
+            second = Archive(archive.address, archive.database)
+            log = Log(messages, batch=5)
+            run(recorder(log, second, tmp_path / "second", VirtualClock(), flush_s=0.17), log)
+            second.close()
+        plain(*call)
+
+    monkeypatch.setattr(archive, "send", sleepy)
+    log = Log(messages, batch=3)
+    stale = recorder(log, archive, tmp_path / "first", VirtualClock(), flush_s=0.2)
+    with pytest.raises(RecordError, match="another recorder has taken over"):
+        run(stale, log)
+    highest = archive.highest_offsets()
+    assert all(offset <= highest[place] for place, offset in log.committed.items())
+    assert_whole(archive, Log(messages))
+    assert everything(archive) == wanted
+
+
 def test_an_answer_that_gets_lost_doubles_nothing(
     truth: Any, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,6 +461,25 @@ def test_a_large_flush_is_several_inserts(
     assert len(sizes) > 3
     assert_whole(archive, log)
     assert everything(archive) == wanted
+
+
+def test_what_kafka_let_go_is_said_and_stays_a_hole(archive: Archive, tmp_path: Path) -> None:
+    messages = market(3, 120)
+    place = (0, 0)
+    gone = {m.offset for m in messages if m[:2] == place and 5 <= m.offset <= 9}
+    log = Log([m for m in messages if m[:2] != place or m.offset not in gone])
+    told: list[dict[str, Any]] = []
+    made = recorder(log, archive, tmp_path, VirtualClock(), flush_s=0.1, tell=told.append)
+    run(made, log)
+    made._report(1e9)
+    assert made.lost == told[-1]["lost_frames"] == len(gone)
+    assert "offsets 5 to 9" in told[-1]["problem"]
+    assert told[-1]["state"] == "recording"
+    counts = {(c.topic, c.partition): c for c in account.count(archive)}
+    assert counts[place].named == ("hole 5 to 9",)
+    assert sum(c.holes for c in counts.values()) == len(gone)
+    for other in PLACES:
+        assert chain.verify(archive.blocks(*other), lambda s: archive.read_block(*s[:4])) is None
 
 
 def test_what_was_refused_once_stays_refused(archive: Archive, tmp_path: Path) -> None:

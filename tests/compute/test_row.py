@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compute import row
+from compute import gather, row
 from compute.chain import ORIGIN, Sealed
 from compute.enriched import ENRICHED
 from ingest.event import EVENT, Kind
@@ -26,7 +26,7 @@ def test_bytes_of_a_row_are_a_contract() -> None:
     event[["source", "kind", "flags"]] = (5, Kind.QUOTE, 7)
     event[["bid", "ask", "bid_size", "ask_size"]] = (8, 9, 10.0, 11.0)
     numbers = np.array([tuple(range(20, 28))], ENRICHED)
-    got = row.fill((12, 258), [(2**40, 0, 1)], event, numbers).tobytes()
+    got = gather.fill((12, 258), [(2**40, 0, 1)], event, numbers).tobytes()
     assert got[:13] == struct.pack("<BHQH", 12, 258, 2**40, 0)
     assert got[13:77] == struct.pack("<qqQIHBBqqdd", 1, 2, 3, 4, 5, 1, 7, 8, 9, 10.0, 11.0)
     assert got[77:] == struct.pack("<8d", *range(20, 28))
@@ -37,7 +37,7 @@ def test_every_event_gets_its_place_and_keeps_its_bytes(counts: list[int], first
     events, numbers = made(sum(counts))
     offsets = list(range(first, first + len(counts)))
     starts = np.cumsum([0, *counts]).tolist()
-    rows = row.fill((3, 2), list(zip(offsets, starts, counts, strict=False)), events, numbers)
+    rows = gather.fill((3, 2), list(zip(offsets, starts, counts, strict=False)), events, numbers)
     assert [(int(r["offset"]), int(r["index"])) for r in rows] == [
         (offset, index)
         for offset, count in zip(offsets, counts, strict=True)
@@ -60,16 +60,35 @@ def test_a_frame_without_events_is_one_row(reason: str) -> None:
     assert np.isnan(rows["mid"][0])
 
 
-@given(st.lists(st.integers(0, 5), max_size=5), st.booleans())
-def test_columns_hold_the_same_rows(sizes: list[int], long: bool) -> None:
-    sizes += [row.TRANSPOSE_ROWS + 1] if long else []
-    arrays = [row.fill((0, 0), [(k, 0, n)], *made(n, k)) for k, n in
-              enumerate(sizes)]  # fmt: skip
-    body = row.native(arrays, row.RECORD)
+@given(st.lists(st.integers(0, 300), max_size=4), st.integers(1, 9), st.integers(0, 2**40))
+def test_columns_hold_the_same_rows_by_segment_and_instrument(
+    sizes: list[int], ids: int, first: int
+) -> None:
+    arrays = []
+    for k, size in enumerate(sizes):
+        events, numbers = made(size, k)
+        events = events.copy()
+        events["instrument"] = events["instrument"] % ids if ids < 9 else events["instrument"]
+        step = row.SEGMENT_FRAMES // 7  # Blocks span several segments.
+        frames = [(first + step * n, n, 1) for n in range(size)]
+        arrays += [gather.fill((0, k), frames, events, numbers)] if size else []
+    found = columns_of(gather.Wire().body(arrays).tobytes())
     whole = np.concatenate([*arrays, np.empty(0, row.RECORD)])
-    assert columns_of(bytes(body)) == {
-        name: whole[name].tobytes() for name in row.RECORD.names or ()
-    }
+    segment = whole["offset"] // row.SEGMENT_FRAMES
+    keys = (whole["index"], whole["offset"], whole["instrument"], segment, whole["partition"])
+    stored = whole[np.lexsort(keys)]
+    assert found == {name: stored[name].tobytes() for name in row.RECORD.names or ()}
+
+
+def test_gathering_grows_and_keeps_the_bytes() -> None:
+    events, numbers = made(5_000)
+    gathered = gather.Gathered((3, 2), 10)
+    for n in range(0, 5_000, 500):
+        gathered.add([(10 + n, n, 500)], events, numbers)
+    gathered.add_rows(row.refusal((3, 2), 9_999, "repeat", 5), 9_999)
+    assert (gathered.first, gathered.last, gathered.count) == (10, 9_999, 5_001)
+    frames = [(10 + n, n, 500) for n in range(0, 5_000, 500)]
+    assert gathered.rows[:-1].tobytes() == gather.fill((3, 2), frames, events, numbers).tobytes()
 
 
 def columns_of(body: bytes) -> dict[str, bytes]:
