@@ -12,6 +12,7 @@ const M_FRESH = 64, M_AGEING = 128, M_STALE = 256, M_BUSY_UP = 512, M_BUSY_DOWN 
 const M_HALT = 2048, M_AUCTION = 4096, M_CLOSED = 8192, M_GAP = 16384;
 const M_STEP_UP = 32768, M_STEP_DOWN = 65536, M_FOCUS = 131072, M_SELECTED = 262144, M_HATCH = 524288;
 const M_INDICATIVE = 2 ** 20, M_ESTIMATE = 2 ** 21, M_WARN = 2 ** 22, M_BREACH = 2 ** 23, M_DOUBT = 2 ** 24;
+const M_GROUP = 2 ** 25, M_OPEN = 2 ** 26, M_SHUT = 2 ** 27, M_PIN = 2 ** 28, M_RANGE = 2 ** 29;
 const M_TAG = M_HALT | M_AUCTION | M_CLOSED | M_INDICATIVE;
 
 const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
@@ -21,10 +22,11 @@ class RowView {
   fill(id, slot, instrument, state, age_s, selected) {
     [this.id, this.slot, this.instrument, this.selected] = [id, slot, instrument, selected];
     this.state = state === state ? state : 0;
+    this.group = -1; // Number of the group whose head this line is.
     this.age_s = age_s;
     this.halted = (this.state & HALTED) !== 0;
-    // Its class says how long a number may stand; a shut market is not late.
-    const limit = instrument ? STALE_S[instrument.asset_class] : 10;
+    // It or its class says how long a number may stand; a shut market is not late.
+    const limit = instrument ? instrument.stale_s || STALE_S[instrument.asset_class] : 10;
     this.stale = age_s > (limit || 10) && !(this.state & (HALTED | CLOSED));
     return this;
   }
@@ -35,9 +37,11 @@ class Cell {
     this.text = ""; this.tail = ""; this.color = TEXT; this.font = VALUE; this.marks = 0;
     this.flash = 0; // 0 none, 1-4 rise by step, 5-8 fall by step
     this.bar = null;
+    this.wash = 0; // What a conditional format draws below the text, as a small whole number.
     return this;
   }
-  key() { return this.marks * 8192 + this.flash * 512 + this.font * 32 + this.color; }
+  // Unique: marks have 30 bits, a wash 7, and 50 bits are exact in a float64.
+  key() { return (this.wash * 1073741824 + this.marks) * 8192 + this.flash * 512 + this.font * 32 + this.color; }
 }
 
 // `kept`: the text drawn last for the same value, or null when it must be made.
@@ -145,8 +149,9 @@ function wordsOf(name, v) {
 
 // Symbol, class chip and plain names do not come from a feed.
 const NAMED = {
-  symbol(cell, row) {
+  symbol(cell, row, v, column, kept, sheet) {
     const s = row.state;
+    if (row.group >= 0) { sheet.sayHead(cell, row); return; }
     cell.text = row.instrument ? row.instrument.symbol : "#" + row.id;
     if (s & HALTED) cell.marks |= M_HALT;
     else if (s & AUCTION) cell.marks |= M_AUCTION;
@@ -155,6 +160,7 @@ const NAMED = {
     if (s & GAP) cell.marks |= M_GAP;
   },
   class(cell, row) {
+    if (row.group >= 0) return;
     cell.text = row.instrument ? CLASS_CODES[row.instrument.asset_class] || "" : "";
     cell.color = TEXT2;
     cell.font = CHIP;

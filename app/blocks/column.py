@@ -133,6 +133,8 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "component_usd": Setting(84, drop=4, signed=True),
         "incremental_usd": Setting(76, drop=5, signed=True),
         "stale": Setting(44, drop=5, quiet=True),
+        "mark_source": Setting(88, drop=2, quiet=True, format="code"),
+        "ts_mark": Setting(62, drop=2),
     },
     "exposures": {
         "long": Setting(64, drop=4, quiet=True),
@@ -223,7 +225,8 @@ _INPUTS: dict[str, dict[str, tuple[str, ...]]] = {
         "realised": ("fifo_realised", "mean_realised"),
         "overnight": ("start_quantity", "mark", "close"),
         "income": ("dividends", "coupons", "funding", "borrow"),
-        "value": ("quantity", "mark", "fx", "fx_stale"),
+        "mark": ("mark_source", "ts_mark", "exit_mark"),
+        "value": ("quantity", "mark", "mark_source", "ts_mark", "fx", "fx_stale"),
         "exit_value": ("quantity", "exit_mark", "mark", "fx"),
         "average": ("fifo_average", "mean_average"),
         "translation": ("day_translation", "fx", "fx_stale"),

@@ -3,8 +3,9 @@
 
 const T = {};
 const TOKENS = ("gutter panel lift select line edge text text2 text3 up down zero up-fill down-fill "
-  + "up-wash down-wash warn crit ok vwap on-solid focus font").split(" ");
+  + "up-wash down-wash warn crit ok vwap on-solid focus font size").split(" ");
 const FLASH_ALPHA = [0.75, 0.5, 0.28, 0.12]; // Four steps of 100 ms.
+const HEAT_ALPHA = [0.25, 0.5, 0.75, 1]; // Four steps of a heat, so that text on it stays legible.
 
 function readTokens() {
   const style = getComputedStyle(document.documentElement);
@@ -13,6 +14,7 @@ function readTokens() {
   for (const [base, tag] of [["panel", ""], ["select", "-select"]])
     for (const side of ["up", "down"])
       FLASH_ALPHA.forEach((alpha, i) => { T[side + "-flash" + tag + i] = mix(T[base], T[side + "-fill"], alpha); });
+  for (const side of ["up", "down"]) HEAT_ALPHA.forEach((alpha, i) => { T[side + "-heat" + (i + 1)] = mix(T.panel, T[side + "-wash"], alpha); });
 }
 
 function mix(a, b, share) {

@@ -1,7 +1,15 @@
 // Law: the one painter of every table. A sheet lays out columns, asks for its rows, and draws only
 // the cells whose description changed since they were drawn.
 
-const ROW = 20, HEAD = 20, PAD = 8, SCROLL = 8;
+const PAD = 8, SCROLL = 8;
+// Of the density that is chosen, read from the tokens; widths are told for text of 12 px.
+let ROW = 20, HEAD = 20, BASE = 14, SCALE = 1;
+function readMeasures() {
+  const style = getComputedStyle(document.documentElement), px = (name) => parseFloat(style.getPropertyValue("--" + name));
+  [ROW, HEAD, SCALE] = [px("row"), px("head"), px("size") / 12];
+  BASE = Math.round((ROW - 1) / 2 + 0.36 * 12 * SCALE);
+}
+const sized = (k) => (SCALE === 1 ? k : { ...k, width: Math.round(k.width * SCALE), frac: (k.frac || 0) * SCALE });
 
 class Sheet {
   constructor(el, columns, options = {}) {
@@ -29,10 +37,9 @@ class Sheet {
     this.layoutVersion = -1;
   }
 
-  layout() {
-    const s = this.surface, room = s.w - (this.options.scroll ? SCROLL : 0);
-    let columns = this.all.slice();
-    const wide = () => columns.reduce((sum, k) => sum + k.width, 0);
+  // The columns that are shown in `room` px, in their order: all, or those of the highest rank.
+  choose(room) {
+    const columns = this.all.map(sized), wide = () => columns.reduce((sum, k) => sum + k.width, 0);
     while (wide() > room && columns.some((k) => k.drop)) {
       const worst = Math.max(...columns.map((k) => k.drop));
       // Of equal rank, the one furthest to the right goes first.
@@ -42,8 +49,15 @@ class Sheet {
     }
     // Still too wide: figures give up to a tenth of their cell, names keep theirs.
     const share = Math.max(0.9, Math.min(1, 1 - (wide() - room) / columns.reduce((sum, k) => sum + (k.flex ? 0 : k.width), 0)));
-    if (share < 1) columns = columns.map((k) => (k.flex ? k : { ...k, width: Math.floor(k.width * share) }));
-    const spare = Math.max(0, room - wide()), flex = columns.filter((k) => k.flex).length || 1;
+    const figures = share < 1 ? columns.map((k) => (k.flex ? k : { ...k, width: Math.floor(k.width * share) })) : columns;
+    // And if that is not enough, names give way: a name can be cut, a figure never is.
+    const over = figures.reduce((sum, k) => sum + k.width, 0) - room, names = figures.filter((k) => k.flex).length || 1;
+    return over > 0 ? figures.map((k) => (k.flex ? { ...k, width: Math.max(40, Math.floor(k.width - over / names)) } : k)) : figures;
+  }
+
+  layout() {
+    const s = this.surface, room = s.w - (this.options.scroll ? SCROLL : 0), columns = this.choose(room);
+    const spare = Math.max(0, room - columns.reduce((sum, k) => sum + k.width, 0)), flex = columns.filter((k) => k.flex).length || 1;
     let x = 0;
     this.columns = columns.map((k) => {
       const w = k.width + (k.flex ? Math.floor(spare / flex) : 0);
@@ -114,8 +128,11 @@ class Sheet {
     this.values[at] = v;
     if (row.stale && column.format !== "moment" && !column.chip) { cell.color = TEXT3; if (cell.font === VALUE) cell.font = ITALIC; }
     if (row.halted && !column.chip && cell.color === TEXT) cell.color = TEXT2;
-    const running = this.tick(cell, row, column, now);
-    if (row.selected) cell.marks |= M_SELECTED;
+    if (row.group >= 0) { cell.marks |= M_GROUP; cell.font = BOLD; if (cell.color === TEXT2 || cell.color === TEXT3) cell.color = TEXT; }
+    const running = row.group < 0 && this.tick(cell, row, column, now);
+    if (column.pinEnd) cell.marks |= M_PIN;
+    if (column.form && row.group < 0) condition(cell, row, v, column, this, now);
+    if (row.selected || this.inRange?.(line, j)) cell.marks |= M_SELECTED;
     if (row.halted) cell.marks |= M_HATCH;
     if (this.focusLine === line && this.focusColumn === j && this.focused) cell.marks |= M_FOCUS;
     const key = cell.key();
@@ -127,15 +144,16 @@ class Sheet {
   }
 
   drawCell(cell, column, x, y, w, row) {
-    const ink = this.ink, base = y + 14, h = ROW - 1;
-    ink.ground(cell.marks & M_SELECTED ? T.select : T.panel, x, y, w, h);
+    const ink = this.ink, base = y + BASE, h = ROW - 1;
+    ink.ground(cell.marks & M_SELECTED ? T.select : cell.marks & M_GROUP ? T.lift : T.panel, x, y, w, h);
+    if (cell.wash) drawCondition(ink, cell, column, x, y, w, row, this);
     if (cell.marks & M_HATCH) ink.fill(this.hatch, x, y, w, h);
     if (cell.flash) {
       const side = cell.flash < 5 ? "up" : "down", step = (cell.flash - 1) % 4;
       ink.fill(T[side + "-flash" + (cell.marks & M_SELECTED ? "-select" : "") + step], x + 1, y, w - 2, h);
     }
     if (cell.marks & M_SELECTED && x === 0) ink.fill(T.focus, 0, y, 2, ROW);
-    if (cell.bar) cell.bar(ink, x, y, w);
+    if (cell.bar) cell.bar(ink, x, y + (ROW >> 1) - 10, w);
     else if (cell.text) this.drawText(cell, column, x, base, w);
     if (cell.marks & ~(M_SELECTED | M_HATCH) || column.chip) drawMarks(ink, cell, column, x, y, w, row);
   }
@@ -180,10 +198,13 @@ class Sheet {
     if (waiting === -4) return;
     this.ink.fill(T.lift, 0, y + ROW - 1, this.room, 1);
     for (const k of this.columns) {
-      if (k.align === "left") this.ink.fill(T.lift, k.x + k.dx, y + 7, 50 + ((line * 37) % 40), 6);
-      else if (k.w > 50) this.ink.fill(T.lift, k.x + k.w - PAD - 40, y + 7, 40, 6);
+      if (k.align === "left") this.ink.fill(T.lift, k.x + k.dx, y + (ROW >> 1) - 3, 50 + ((line * 37) % 40), 6);
+      else if (k.w > 50) this.ink.fill(T.lift, k.x + k.w - PAD - 40, y + (ROW >> 1) - 3, 40, 6);
     }
   }
+
+  // [name, descending] of each column that is sorted by, the first one first.
+  sortsOf() { return this.sorts || (this.sort ? [[this.sort.column, this.sort.descending]] : []); }
 
   paintHead() {
     const c = this.surface.c;
@@ -191,11 +212,18 @@ class Sheet {
     box(c, 0, HEAD - 1, this.surface.w, 1, T.line);
     for (const k of this.columns) {
       if (!k.head) continue;
-      const sorted = this.sort && this.sort.column === k.name;
+      const sorts = this.sortsOf(), at = sorts.findIndex((sort) => sort[0] === k.name), sorted = at >= 0;
       const w = width(SMALL, k.head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, Math.min(k.frac - 17, k.w - w - 12)) : PAD);
       const x = k.align === "left" ? k.x + k.dx : k.align === "center" ? k.x + (k.w - w) / 2 : right - w;
-      label(c, SMALL, k.head, x, 14, sorted ? T.text : T.text3);
-      if (sorted) arrow(c, k.align === "left" ? x + w + 8 : x - 7, 10, !this.sort.descending, T.text);
+      const focused = this.focusLine === -1 && this.columns[this.focusColumn] === k && this.focused;
+      // The arrow of a sort stands before the head, or where a narrow head begins.
+      const room = k.w - 8 - (sorted ? (sorts.length > 1 ? 18 : 10) : 0), told = cut(SMALL, k.head, Math.max(12, room)), from = told === k.head ? x : k.x + k.w - 4 - width(SMALL, told);
+      label(c, SMALL, told, Math.max(k.x + 3, from), BASE, sorted ? T.text : T.text3);
+      const mark = k.align === "left" ? x + w + 8 : Math.max(k.x + 4, from - 7);
+      if (sorted) arrow(c, mark, HEAD >> 1, !sorts[at][1], T.text);
+      if (sorted && sorts.length > 1) label(c, CHIP, String(at + 1), k.align === "left" ? mark + 5 : Math.max(k.x, mark - 10), BASE, T.text2);
+      if (focused) { c.strokeStyle = T.focus; c.lineWidth = 2; c.strokeRect(k.x + 1, 1, k.w - 2, HEAD - 3); }
+      if (k.pinEnd) box(c, k.x + k.w - 1, 0, 1, HEAD, T.edge);
     }
   }
 
@@ -209,8 +237,8 @@ class Sheet {
     this.columns.forEach((k, j) => {
       const v = values[j];
       if (!v || !v.text) return;
-      if (k.align === "left") label(c, BOLD, v.text, k.x + (v.dx ?? k.dx), y + 14, T[v.color || "text"]);
-      else label(c, BOLD, v.text, k.x + k.w - PAD, y + 14, T[v.color || "text"], "right");
+      if (k.align === "left") label(c, BOLD, v.text, k.x + (v.dx ?? k.dx), y + BASE, T[v.color || "text"]);
+      else label(c, BOLD, v.text, k.x + k.w - PAD, y + BASE, T[v.color || "text"], "right");
     });
   }
 
@@ -223,23 +251,23 @@ const pointOf = (s) => {
 };
 
 function drawMarks(ink, cell, column, x, y, w, row) {
-  const m = cell.marks, mid = y + 10;
+  const m = cell.marks, mid = y + (ROW >> 1);
   // Small marks stand where no figure is: at the right, but at the left of many decimals.
   const deep = column.align === "point" && row.instrument?.decimals > 3;
   const spot = deep ? x + 2 : x + w - 5;
   if (m & (M_RISE | M_FALL)) ink.triangle(T[COLORS[cell.color]], x + 8, mid, (m & M_RISE) !== 0);
-  if (m & M_BUSY_UP) ink.fill(T.up, spot, y + 5, 3, 3);
-  if (m & M_BUSY_DOWN) ink.fill(T.down, spot, y + 11, 3, 3);
-  if (m & M_STEP_UP) ink.fill(T.up, x + 2, y + 17, w - 4, 1);
-  if (m & M_STEP_DOWN) ink.fill(T.down, x + 2, y + 17, w - 4, 1);
-  if (column.chip) ink.after((c) => frame(c, x + 4, y + 3, w - 8, 14, T.edge));
+  if (m & M_BUSY_UP) ink.fill(T.up, spot, mid - 5, 3, 3);
+  if (m & M_BUSY_DOWN) ink.fill(T.down, spot, mid + 1, 3, 3);
+  if (m & M_STEP_UP) ink.fill(T.up, x + 2, y + ROW - 3, w - 4, 1);
+  if (m & M_STEP_DOWN) ink.fill(T.down, x + 2, y + ROW - 3, w - 4, 1);
+  if (column.chip && cell.text) ink.after((c) => frame(c, x + 4, mid - 7, w - 8, 14, T.edge));
   if (m & (M_FRESH | M_AGEING | M_STALE)) {
     ink.after((c) => (m & M_FRESH ? dot(c, x + w - PAD - 3, mid, 3, T.ok)
       : m & M_AGEING ? dot(c, x + 9, mid, 1.5, T.text3) : dot(c, x + 9, mid, 3, T.warn, true)));
   }
   if (m & (M_CROSSED | M_ABSENT)) {
     const color = m & M_CROSSED ? T.warn : T.text3;
-    ink.after((c) => line(c, [[x + 12, y + 16.5], [x + w - 6, y + 16.5]], color, 1, [2, 2]));
+    ink.after((c) => line(c, [[x + 12, y + ROW - 3.5], [x + w - 6, y + ROW - 3.5]], color, 1, [2, 2]));
   }
   if (m & M_CROSS && (column.name === "ask") === deep) ink.after((c) => crossMark(c, deep ? x + 6 : x + w - 6, mid, T.warn));
   if (m & M_CORRECTED) {
@@ -254,11 +282,13 @@ function drawMarks(ink, cell, column, x, y, w, row) {
   if (tag) {
     const left = x + w - 38;
     ink.after((c) => {
-      if (m & M_HALT) { box(c, left, y + 3, 34, 14, T.crit); label(c, CHIP_BOLD, tag, left + 17, y + 13, T["on-solid"], "center"); }
-      else { frame(c, left, y + 3, 34, 14, T.edge); label(c, CHIP, tag, left + 17, y + 13, T.text2, "center"); }
+      if (m & M_HALT) { box(c, left, mid - 7, 34, 14, T.crit); label(c, CHIP_BOLD, tag, left + 17, y + BASE - 1, T["on-solid"], "center"); }
+      else { frame(c, left, mid - 7, 34, 14, T.edge); label(c, CHIP, tag, left + 17, y + BASE - 1, T.text2, "center"); }
     });
   }
   if (m & M_GAP) ink.after((c) => warnMark(c, x + (tag ? 12 : w - 9), mid, T.warn));
+  if (m & M_GROUP && m & (M_OPEN | M_SHUT)) ink.after((c) => caret(c, x + 9, mid, (m & M_OPEN) !== 0, T.text2));
+  if (m & M_PIN) ink.fill(T.edge, x + w - 1, y, 1, ROW);
   if (m & M_FOCUS) {
     ink.after((c) => { c.strokeStyle = T.focus; c.lineWidth = 2; c.strokeRect(x + 1, y + 1, w - 2, ROW - 3); });
   }

@@ -97,6 +97,8 @@ function tipOf(sheet, x, y, more) {
   if (k.name === "symbol" && row.instrument) lines.push(...instrumentLines(row.instrument));
   if (row.age_s === row.age_s && row.age_s !== undefined) lines.push(["Age", num(Math.max(0, row.age_s), 3) + " s" + (row.stale ? ", stale" : "")]);
   else if (row.stale) lines.push(["Age", "mark is stale"]);
+  const changed = sheet.ageOf && k.at >= 0 && row.group < 0 ? sheet.ageOf(row, k, performance.now()) : NaN;
+  if (changed === changed) lines.push(["Changed", num(changed, 1) + " s ago"]);
   if (row.state) lines.push(["State", wordsOf("state", row.state)]);
   if (k.source) lines.push(["Source", k.source]);
   return { ...place, key: place.key + ":" + row.id, lines: lines.concat(more ? more(row, k) : []), asks: more && k.inputs?.length ? sheet.asks?.(at.line) : null };

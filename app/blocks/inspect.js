@@ -14,6 +14,10 @@ function inspect(desk) {
     get set() { return desk.blotter.set; },
     columns: () => desk.blotter.columns.map((k) => k.name),
     selected: () => desk.selected,
+    // The past: what the tape says of itself, and ms from each wish to the paint that showed it.
+    past: () => ({ ...desk.past.told, now: desk.past.now(), moves: desk.past.moves.slice(), on: desk.past.on }),
+    go: (wish) => desk.past.go(wish),
+    tag: () => desk.blotterPanel.tag.textContent,
     drain: () => desk.latency.drain(),
     samples: () => desk.latency.drain(),
     stats() {
@@ -21,6 +25,9 @@ function inspect(desk) {
       return { p50, p99, p999, total: desk.latency.total, lost: desk.latency.lost, worst_ms: desk.latency.worst_ms, rate: desk.rate, painted: desk.painted, hidden: document.hidden };
     },
     stages: () => desk.stages.drain(),
+    // Since the page was opened; `stats().rate` is of the last second.
+    counted: () => Object.fromEntries(Object.entries(desk.counted).map(([name, n]) => [name, n + desk.count[name]])),
+    all: () => desk.blotter.all.map((k) => k.name),
     // {value, text, painted, x, y, w, h}: what the glass shows for a row that is in the viewport.
     cell(row, column) {
       const b = desk.blotter, slot = b.feed.slotOf(row), j = b.columns.findIndex((k) => k.name === column);
@@ -32,6 +39,33 @@ function inspect(desk) {
       return { value, text: b.texts[line * b.columns.length + j], painted: b.keys[line * b.columns.length + j] >= 0,
         x: box.x + k.x, y: box.y + HEAD + line * ROW, w: k.w, h: ROW };
     },
+    // What stands on the lines of the glass: {id, group, cells}, null where a line is empty.
+    glass() {
+      const b = desk.blotter, n = b.columns.length;
+      return Array.from({ length: b.lines }, (_, line) => {
+        const row = b.rowAt(line);
+        return row && { id: row.id, group: row.group, cells: Object.fromEntries(b.columns.map((k, j) => [k.name, b.texts[line * n + j]])) };
+      });
+    },
+    head(name) {
+      const k = desk.blotter.columns.find((one) => one.name === name), box = desk.blotter.surface.canvas.getBoundingClientRect();
+      return k ? { x: box.x + k.x, y: box.y, w: k.w, h: HEAD, pinned: Boolean(k.pinned), form: k.form } : null;
+    },
+    total: () => Object.fromEntries(desk.blotter.columns.map((k) => [k.name, desk.blotter.totalOf(k)?.text || ""])),
+    arrangement: () => structuredClone(desk.blotter.arrangement.data),
+    get copied() { return desk.input.copied; },
+    get held() { return Boolean(desk.input.held); },
+    row: () => ROW,
+    // What conditional formats draw: the step of each line, and the points of a sparkline.
+    washes(name) { const b = desk.blotter, j = b.columns.findIndex((k) => k.name === name); return Array.from({ length: b.lines }, (_, line) => Math.floor(b.keys[line * b.columns.length + j] / 2 ** 43)); },
+    trail: (id, name) => desk.blotter.trails.of(id, name),
+    flashedAt(row, name) { const f = desk.blotter.feed; return f.flashed[f.slotOf(row) * f.width + f.index(name)]; },
+    // For each table the figures that are wider than their cell.
+    cut: () => desk.painters.filter((p) => p instanceof Sheet && p.surface.shown).map((p) => p.texts.flatMap((s, i) => {
+      const k = p.columns[i % p.columns.length];
+      const out = k.x + k.w > p.surface.w + 1 || (k.align !== "left" && !k.chip && k.name !== "bar" && width(VALUE, s) > k.w - 1);
+      return s && out ? [`${k.name} ${s}`] : [];
+    })),
     // Short tables and pictures by their panel's kind.
     panel: (kind) => desk.panels.find((p) => p.spec.kind === kind),
     table(kind) {
@@ -40,6 +74,14 @@ function inspect(desk) {
       return shown.map((slot, line) => ({ row: sheet.feed.rows[slot], y: box.y + HEAD + line * ROW, x: box.x,
         cells: Object.fromEntries(sheet.columns.map((k, j) => [k.name, { text: sheet.texts[line * n + j], value: k.at < 0 ? null : sheet.feed.at(slot, k.at), x: box.x + k.x, w: k.w }])) }));
     },
+    // A chart that the server makes: what it last drew, of what, and what each drawing cost.
+    figure(kind) {
+      const chart = desk.panels.find((p) => p.spec.kind === kind)?.painter, wish = JSON.parse(chart?.figureKey || "null");
+      return chart && { told: chart.told || null, row: chart.row, asked: wish?.rows || (wish ? [wish.row] : []), costs: chart.costs };
+    },
+    filterTo: (classes) => desk.setFilter({ classes }),
+    select: (row) => desk.select(row),
+    instrument: (row) => desk.instruments.get(row),
     format: { num, signed, price, quantity, duration, thirtySeconds },
     tokens: () => ({ ...T }),
   };

@@ -3,8 +3,9 @@
 
 const FONTS = []; // 0 value, 1 bold, 2 italic, 3 small, 4 small bold, 5 chip
 function readFonts() {
-  const cuts = ["400 12px ", "600 12px ", "italic 400 12px ", "400 11px ", "600 11px ", "400 10px ", "600 10px "];
-  cuts.forEach((cut, i) => { FONTS[i] = cut + T.font; WIDTHS[i] = new Float64Array(256).fill(-1); });
+  const size = parseFloat(T.size), cuts = [["400", 0], ["600", 0], ["italic 400", 0], ["400", 1], ["600", 1], ["400", 2], ["600", 2]];
+  cuts.forEach(([cut, less], i) => { FONTS[i] = `${cut} ${size - less}px ${T.font}`; WIDTHS[i] = new Float64Array(256).fill(-1); });
+  RARE.clear();
 }
 const VALUE = 0, BOLD = 1, ITALIC = 2, SMALL = 3, SMALL_BOLD = 4, CHIP = 5, CHIP_BOLD = 6;
 
@@ -43,6 +44,7 @@ function cut(font, s, room) {
 // A canvas that fills `el` with whole pixels; a fractional bitmap would be blurred by the browser.
 // `willReadFrequently` (a canvas in main memory) was tried: 40 x 11 cells all changing cost 6.4 ms of
 // the main thread an update plain and 6.3 so at 20/s, 3.6 and 4.0 at 60/s, so it is left out.
+let LOOK = 0; // Moves on with theme and density; what was drawn in another look is drawn again.
 class Surface {
   constructor(el) {
     this.canvas = document.createElement("canvas");
@@ -69,8 +71,8 @@ class Surface {
     this.look();
     const box = this.box, k = devicePixelRatio || 1;
     const w = Math.floor(box.width), h = Math.floor(box.height);
-    if (w === this.w && h === this.h && k === this.k) return false;
-    [this.w, this.h, this.k] = [w, h, k];
+    if (w === this.w && h === this.h && k === this.k && this.drawnIn === LOOK) return false;
+    [this.w, this.h, this.k, this.drawnIn] = [w, h, k, LOOK];
     this.canvas.style.width = w + "px";
     this.canvas.style.height = h + "px";
     this.canvas.width = Math.max(1, Math.round(w * k));
@@ -176,6 +178,11 @@ function arrow(c, x, y, up, color) {
   const d = up ? -2.5 : 2.5;
   c.beginPath(); c.moveTo(x, y + d); c.lineTo(x - 3.5, y - d); c.lineTo(x + 3.5, y - d); c.closePath();
   c.fillStyle = color; c.fill();
+}
+function caret(c, x, y, open, color) {
+  c.beginPath();
+  if (open) { c.moveTo(x - 3.5, y - 2); c.lineTo(x + 3.5, y - 2); c.lineTo(x, y + 2.5); } else { c.moveTo(x - 2, y - 3.5); c.lineTo(x + 2.5, y); c.lineTo(x - 2, y + 3.5); }
+  c.closePath(); c.fillStyle = color; c.fill();
 }
 function dot(c, x, y, r, color, hollow) {
   c.beginPath(); c.arc(x, y, r, 0, 7);

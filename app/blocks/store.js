@@ -1,10 +1,13 @@
 // Law: what the page knows. Values of each feed by slot, which rows the slots show, how often each
 // cell changes, and what the server last said of itself. It draws nothing and asks nobody.
 
-const FLASH_MS = 400, FLASH_GAP_MS = 250, BUSY_MS = 250;
+const FLASH_MS = 400, FLASH_GAP_MS = 340, BUSY_MS = 250;
 let STALE_S = []; // By asset class, of the desk's spec.
 const POINTS_MAX = 4000; // A chart is at most about 1,000 px wide.
 const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128, INDICATIVE = 256, ESTIMATED = 512;
+
+// Ids of rows: from GROUP_ID on they are heads of groups, the highest is the total.
+const GROUP_ID = 2 ** 31, TOTAL_ID = 2 ** 32 - 1, NOBODY_ID = TOTAL_ID - 1 - GROUP_ID;
 
 class GridFeed {
   constructor(spec) {
@@ -15,6 +18,7 @@ class GridFeed {
     this.total = -1; // Unknown until the first ROWS.
     this.first = 0;
     this.rows = new Uint32Array(0);
+    this.pinned = -1; // Slot of the pinned total, behind the rows; -1 without one.
     this.listeners = [];
     this.grow(64);
   }
@@ -49,8 +53,14 @@ class GridFeed {
       this.flashed.fill(-1e9, from, to);
       this.direction.fill(0, from, to);
     }
-    [this.total, this.first, this.rows] = [total, first, order];
+    const last = order.length - 1, pinned = last >= 0 && order[last] === TOTAL_ID;
+    [this.total, this.first, this.rows, this.pinned] = [total, first, pinned ? order.subarray(0, last) : order, pinned ? last : -1];
     for (const tell of this.listeners) tell(-1);
+  }
+
+  // Columns of which nothing is told for a while: what they hold would be old.
+  blank(places) {
+    for (let slot = 0; slot <= this.rows.length; slot++) for (const j of places) this.value[slot * this.width + j] = NaN;
   }
 
   setCells({ value, cell }, now) {
@@ -193,7 +203,11 @@ class Health {
     this.shift_ms = Math.abs(shift) > 250 ? shift : 0;
   }
 
-  now() { return Date.now() + this.shift_ms; }
+  now() {
+    const past = this.status?.asof; // Its clock stands, or runs as fast as it is played.
+    if (past) return past.ts_ms + (past.playing ? (performance.now() - this.at) * past.speed : 0);
+    return Date.now() + this.shift_ms;
+  }
 
   // Seconds since the process `risk` last told something; NaN where it never did.
   riskAge() {
@@ -207,6 +221,7 @@ class Health {
     const now = performance.now();
     if (this.lostAt) return { word: "RECONNECTING", tone: "warn", age: (now - this.lostAt) / 1e3 };
     if (!this.status) return { word: "CONNECTING", tone: "mute", age: NaN };
+    if (this.status.asof) return { word: "PAST", tone: "past", age: NaN };
     const since = (now - this.at) / 1e3;
     const cells = (now - this.cellsAt) / 1e3, { state, live_age_s, feed_age_s } = this.status;
     if (state !== "live") return { word: state === "down" ? "DOWN" : "STALE", tone: "warn", age: (live_age_s || 0) + since };

@@ -16,7 +16,7 @@ class TopBar {
     this.root = el("nav", { class: "bar", "aria-label": "Desk" },
       el("div", { class: "brand" }, el("i"), "Tickglass"),
       el("div", { class: "tabs" }, ...desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": name === title ? "page" : null }, name))),
-      el("div", { class: "gap" }), this.alerts.root, this.tag, ...this.clocks.map((k) => k.root));
+      el("div", { class: "gap" }), this.alerts.root, desk.past.button || "", desk.look.button, this.tag, ...this.clocks.map((k) => k.root));
   }
 
   update() {

@@ -52,7 +52,8 @@ class BlotterTools {
     const { desk, blotter } = this, total = blotter.feed.total, { text, classes, book } = desk.filter, positions = blotter instanceof Positions;
     const all = positions ? "" : ` of ${num(desk.instruments.size)}`;
     const absent = blotter.all.some((k) => k.home === "analytics" || k.home === "risk") && total > 0 ? riskAbsence(desk) : "";
-    put(this.panel.note, total < 0 ? "loading" : `${absent ? absent + " · " : ""}${num(total)}${all} lines`);
+    const held = desk.input?.held ? "order held · " : "";
+    put(this.panel.note, total < 0 ? "loading" : `${absent ? absent + " · " : ""}${held}${num(blotter.lineTotal)}${all} lines`);
     const filtered = text !== "" || classes.length > 0 || book >= 0;
     this.void.hidden = total !== 0 || (!filtered && !positions);
     if (this.void.hidden) return;

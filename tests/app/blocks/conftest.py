@@ -92,6 +92,22 @@ def moving() -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[Server]:
+    """The product's own sessions over a market that stands still."""
+    server = Server("--rate", "0", "--instruments", "1500", "--true")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def ticking() -> Iterator[Server]:
+    """The same over one in which everything moves twenty times a second."""
+    server = Server("--rate", "20", "--instruments", "600", "--all", "--true")
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a desk and waits for its first painted push; fails on any error of the page."""

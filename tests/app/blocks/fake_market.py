@@ -7,6 +7,7 @@ and alerts, as the product would tell them.
 import math
 import time
 from dataclasses import asdict
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,14 @@ from ingest.universe import universe
 BY_NAME = {table.name: table for table in TABLES}
 SPOTS, VOLS, RATES = (-20, -10, -5, 0, 5, 10, 20), (-10, -5, 0, 5, 10), (-100, 0, 100)
 OPTIONS = (AssetClass.EQUITY_OPTION, AssetClass.FUTURE_OPTION)
+UNIVERSE_MAX = 10_000
 BONDS = (AssetClass.GOVERNMENT_BOND, AssetClass.CREDIT)
 
 
 def page_rows(count: int) -> list[dict[str, Any]]:
-    """Reference rows of the demo universe."""
-    return [asdict(row) for row in universe(count)]
+    """Reference rows of the demo universe, more than once where it has not so many."""
+    rows = [asdict(row) for row in universe(min(count, UNIVERSE_MAX))]
+    return [row | {"id": k} for k, row in zip(range(count), cycle(rows), strict=False)]
 
 
 class Market:
@@ -267,6 +270,8 @@ class Market:
             "worst_usd": -np.abs(value) * 0.2,
             "component_usd": value * 0.01,
             "incremental_usd": value * 0.008,
+            "mark_source": rng.choice([2, 3, 5], slots, p=[0.8, 0.15, 0.05]),
+            "ts_mark": time.time() * 1e3 - rng.exponential(9e3, slots),
         }.items():
             risk[:slots, RISK.index(name)] = made
         groups = self._groups(("fund", *SCOPES[1:8]))
@@ -417,6 +422,34 @@ class Market:
             if done:
                 line[at("filled")], line[at("price")] = size * done / 100, mid
                 line[at("arrival_bp")], line[at("vwap_bp")] = rng.normal(0, 2, 2)
+
+    def what_if(self, message: dict[str, Any]) -> dict[str, Any]:
+        """As `risk` answers: exposure moves by what is traded, the rest by shares of it."""
+        worth, books = 0.0, {trade["book"] for trade in message["trades"]}
+        for number, trade in enumerate(message["trades"]):
+            if not self.position[trade["instrument"]] and trade["quantity"] == 13:
+                told = {"error": f"trade {number + 1}: it cannot be", "trade": number}
+                return told | {"type": "what_if", "id": message["id"]}
+            mark = self.tables["instruments"][trade["instrument"], INSTRUMENTS.index("mark")]
+            worth += trade["quantity"] * float(mark)
+        shares = {"gross": 1.0, "net": 1.0, "delta": 1.0, "beta": 0.8, "gamma": 0.0, "vega": 0.004}
+        shares |= {"theta": 0.0, "dv01": 6e-4, "cs01": 0.0, "day_pnl": 0.0}
+        shares |= {"hist_99": 0.01, "es_975": 0.012, "worst": -0.1}
+        groups = [
+            {
+                "scope": SCOPES.index(scope),
+                "key": key,
+                "measures": {
+                    k: [2e8 * abs(v), 2e8 * abs(v) + worth * v] for k, v in shares.items()
+                },
+            }
+            for scope, key in (("fund", 0), *(("book", book) for book in sorted(books)))
+        ]
+        limit = {"limit": 0, "name": "Fund gross", "measure": "gross", "scope": "fund", "key": ""}
+        limit |= {"before": "ok", "after": "breach", "value": [2e8, 2e8 + worth]}
+        moves = [limit | {"warning": 2.1e8, "breach": 2.2e8}] if worth > 2e7 else []
+        told = {"groups": groups, "limits": moves, "unmarked": []}
+        return {"type": "what_if", "id": message["id"], "what_if": told}
 
 
 def _pnl(spot: float, vol: float, rates: float) -> float:

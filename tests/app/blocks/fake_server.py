@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_market import Market, page_rows  # noqa: E402
+from true_sessions import TrueSessions  # noqa: E402
 
 from app import blocks  # noqa: E402
 from app.blocks.column import BESIDE  # noqa: E402
@@ -48,6 +49,7 @@ class FakeSession:
         }
         self.row, self.series_sent, self.ready = -1, 0, False
         self.heard: list[dict[str, Any]] = []
+        self.answers: list[dict[str, Any]] = []
         self.acks: list[tuple[int, int, float, float]] = []
         self.in_flight: list[int] = []
         self.status_at = 0.0
@@ -73,7 +75,10 @@ class FakeSession:
             self.row, self.series_sent = message["row"], 0
         elif kind == "acknowledge":
             self.server.acknowledge(message["alert"], message["person"])
-        else:
+        elif kind == "what_if":
+            if not self.server.deaf:
+                self.answers.append(self.server.market.what_if(message))
+        elif kind not in ("hold", "columns", "group"):  # See --true for what these do.
             view = self.views[message["feed"]]
             view.update({k: v for k, v in message.items() if k not in ("type", "feed")})
             if kind == "filter":
@@ -169,6 +174,8 @@ class FakeSession:
             self.told = fake.alerts_version
             parts.append(_json(0xFFFF, 5, fake.market.names))
             parts.append(_json(0xFFFF, 6, fake.shown()))
+        parts += [_json(0xFFFF, 8, answer) for answer in self.answers]
+        self.answers = []
         if not parts:
             return
         fake.sequence += 1
@@ -247,11 +254,16 @@ class Fake:
         self.sequence = 0
         self.still = arguments.rate == 0
         self.mute = False
+        self.deaf = False  # As `risk` that does not answer what is asked.
+        self.risk_age_s = 0.08
         self.moved_at = time.time()
         self.notes: list[str] = []
         self.loop: Any = None
+        self.true = TrueSessions(self.market, self.rows) if arguments.true else None
 
-    def attach(self, spec: dict[str, Any], document: Any, send_control: Any) -> FakeSession:
+    def attach(self, spec: dict[str, Any], document: Any, send_control: Any) -> Any:
+        if self.true:
+            return self.true.attach(spec, document)
         return FakeSession(self, spec, document)
 
     def acknowledge(self, alert: str, person: str) -> None:
@@ -282,7 +294,7 @@ class Fake:
             "record_behind_s": 0.41,
             "feed_age_s": 0.01 if closed else max(0.0, time.time() - self.moved_at - 0.05),
             "live_age_s": 0.02,
-            "risk_age_s": 0.08 if self.market.risk else None,
+            "risk_age_s": self.risk_age_s if self.market.risk else None,
             "sessions": len(self.sessions),
             "state": "live",
             "notes": self.notes,
@@ -324,7 +336,9 @@ class Fake:
                 for v in s.views.values()
                 if v["feed"]["table"] == "instruments"
             ]
-            if self.arguments.all:
+            if self.arguments.all and self.true:
+                who = np.arange(len(self.rows))
+            elif self.arguments.all:
                 who = np.unique(np.concatenate(shown)) if shown else np.zeros(0, int)
             else:
                 chance = 1 - np.exp(-self.market.pace / self.arguments.rate)
@@ -334,10 +348,14 @@ class Fake:
             self.oldest = dict.fromkeys(who.tolist(), now_ms)
         for session in list(self.sessions):
             session.push()
+        if self.true:
+            self.true.take()
 
     async def run(self) -> None:
         """Steps at the rate, for ever."""
         self.loop = asyncio.get_running_loop()
+        if self.true:
+            self.true.begin(self.loop)
         threading.Thread(target=self.listen, daemon=True).start()
         pace = 1 / (self.arguments.rate or 20)
         say({"ready": True})
@@ -366,6 +384,10 @@ class Fake:
             self.oldest = {}
         elif "still" in command:
             self.still = command["still"]
+        elif "deaf" in command:
+            self.deaf = command["deaf"]
+        elif "risk_age_s" in command:
+            self.risk_age_s = command["risk_age_s"]
         elif "mute" in command:
             self.mute = command["mute"]
         elif "notes" in command:
@@ -384,6 +406,7 @@ class Fake:
                     handler.close()
         elif "heard" in command:
             answer = [m for s in self.sessions for m in s.heard]
+            answer += self.true.heard if self.true else []
         elif "acks" in command:
             answer = [a for s in self.sessions for a in s.acks]
         elif "table" in command:
@@ -417,13 +440,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--instruments", type=int, default=6000)
     parser.add_argument("--all", action="store_true", help="every visible cell at every step")
+    parser.add_argument("--true", action="store_true", help="sessions of the product itself")
     parser.add_argument("--no-risk", action="store_true", help="as if `risk` did not run")
     fake = Fake(parser.parse_args())
     blocks.desk.join = fake.attach  # type: ignore[attr-defined]
-    hear_acks(fake)
+    if not fake.true:
+        hear_acks(fake)
     pn.config.reconnect = True
+    desks = {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))}
+    desks |= {path.stem: str(path) for path in Path(__file__).parent.glob("*_desk.py")}
     server = pn.io.server.get_server(
-        {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))},
+        desks,
         port=fake.arguments.port,
         address="127.0.0.1",
         websocket_origin=[f"127.0.0.1:{fake.arguments.port}"],
