@@ -3,8 +3,9 @@
 A page is one integer, `sent`: the mirror's sequence up to which it has everything it shows. It is
 sent to when it is ready (its last pushes are acknowledged as painted, its socket is idle) and
 something it shows has changed; then it gets the newest value of each changed cell. Nothing
-queues. Pages that show the same and are equally far share one encoded message. What a page asks
-of `risk` is checked (app/ask.py) and handed on; the answer goes to that page alone.
+queues. Pages that show the same and are equally far stand together (`Standing`): what comes next
+is found once, and one more page costs a look at where it stands and a write. What a page asks of
+`risk` is checked (app/ask.py) and handed on; the answer goes to that page alone.
 """
 
 import asyncio
@@ -16,38 +17,36 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from app.ask import KINDS as ASKS
 from app.ask import ask, text_of
+from app.charts import Charts
+from app.feed import Feed, change
+from app.grouping import make_view
 from app.mirror import Mirror
 from app.page import Known, Notes
+from app.push import pack_push
+from app.screens import Screens
+from app.strip import status
 from app.view import (
     ANSWER,
-    BY_SYMBOL,
     NO_FEED,
     SERIES,
     STATUS,
-    UNSORTED,
     View,
     ViewKey,
     Viewport,
-    find_column,
     json_section,
-    match_key,
     section,
-    view_key,
 )
 from compute.bus import BusError
 from compute.table import INSTRUMENTS
 from ingest import clock
 from ingest.meter import Histogram
 
-PUSH_MAGIC = 0x31504754  # "TGP1"
-ACK_MAGIC = 0x31414754  # "TGA1"
-ACK = struct.Struct("<IIdd")  # magic, samples, sequence painted, worst latency in ms
-_PUSH = struct.Struct("<IIddd")  # magic, sections, sequence, ts_push in ms, epoch
 # Pushes on their way to a page. One that paints in time gets every cut at once: held back until
 # the ack of the frame before, a cut would miss the frame that is about to be painted. One that
 # takes longer than two frames is busy, and gets the newest when it has painted the last.
@@ -56,13 +55,11 @@ PROMPT_SECONDS = 0.04
 SERIES_SECONDS = 0.25
 TOTALS_SECONDS = 0.2  # Totals change with every event; nobody reads them faster than this.
 RETRY_SECONDS = 0.002
+MOMENT_SECONDS = 0.05  # Divides the turns of totals, series and status.
 VIEWS_MAX = 256
 HISTORY_POINTS_MAX = 1_800
-# Of what `risk` reports, what the strip of a page may say.
-RISK_FIGURES = ("limits_breached", "limits_unknown", "alerts_open", "positions_missing")
 ASKS_MAX = 32  # On their way to `risk`; whoever asks more is refused, not queued.
 ANSWER_SECONDS = 5.0  # `risk` looks for questions at every step, ten times a second.
-RISK_OLD_SECONDS = 2.0  # It tells something four times a second.
 
 
 class Transport(Protocol):
@@ -75,23 +72,21 @@ class Transport(Protocol):
         """Send one push; False where the page is gone."""
 
 
-class Feed:
-    """What one block of a page is fed: a viewport, a series, or the status."""
+Frames = dict[tuple[bytes, ...], bytes]
 
-    def __init__(self, index: int, spec: dict[str, Any]) -> None:
-        """`spec` is one entry of the desk's list of feeds."""
-        self.index, self.kind = index, spec["kind"]
-        self.key: ViewKey | None = None
-        self.first, self.count, self.version = 0, 0, -1
-        self.since, self.turn = -1, -1  # Of a table of totals: what it has, when it was sent.
-        if self.kind == "grid":
-            self.key = view_key(spec["table"], spec["columns"], spec.get("match"))
-            self.count = int(spec.get("rows", 0))
-        self.row = int(spec.get("row", -1))
-        self.series_ms = -1.0  # t of the newest point sent; -1: send the whole series
-        self.series_at = 0.0
-        self.earlier: np.ndarray | None = None  # What the record has of the series, [n, 4].
-        self.status_at = 0
+
+class Standing:
+    """How far a page is: each of its feeds, and what it was sent. Pages share it.
+
+    What the next push to it holds, and where it stands then, is found once a moment.
+    """
+
+    def __init__(self, feeds: list[dict[str, Any]], sent: int) -> None:
+        """Attributes of each feed that pages share, and the sequence that they were sent."""
+        self.feeds, self.sent = feeds, sent
+        self.moment: tuple[int, ...] = ()
+        # By what is news to it: sections, the frames they make with a series, what comes after.
+        self.next: dict[tuple[bytes, ...], tuple[list[bytes], Frames, Standing]] = {}
 
 
 class Session:
@@ -112,11 +107,17 @@ class Session:
         self.known = Known(hub.notes.instruments.version)
         self.answers: list[bytes] = []  # Sections that are for this page alone.
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
+        # A series is of one instrument, which each trader chooses for himself.
+        self.series = [feed for feed in self.feeds if feed.kind == "series"]
+        self.shared = [feed for feed in self.feeds if feed.kind != "series"]
         self.transport: Transport | None = None
         self.sent = -1
+        # Where it stands; its feeds are as they were when it came to stand apart, see own_feeds.
+        self.standing: Standing | None = None
         self.unacked: deque[tuple[int, float]] = deque()  # sequence and moment of each push
         self.prompt = True  # Whether its last paint was acknowledged within PROMPT_SECONDS.
         self.pushes = self.acks = self.bytes = 0
+        self.shown = hub.screens.open(spec, user) if hub.screens else None  # As the tape knows it.
 
     @property
     def reference(self) -> str:
@@ -130,11 +131,27 @@ class Session:
         self.hub.call(lambda: self._heed(message))
 
     def _heed(self, message: dict[str, Any]) -> None:
+        self.own_feeds()
         try:
             self._control(message)
         except (KeyError, ValueError, TypeError, IndexError):
             self.hub.nonsense += 1  # A page that asks for what is not there harms only itself.
+        if self.shown:
+            self.shown.wished(message)
         self.hub.push(self)
+
+    def own_feeds(self) -> list[Feed]:
+        """Its feeds as they are, to be changed: from now on it stands apart."""
+        if self.standing is not None:
+            for feed, state in zip(self.shared, self.standing.feeds, strict=True):
+                vars(feed).update(state)
+            self.standing = None
+        return self.feeds
+
+    def send_all(self) -> None:
+        """Let the next push hold all that the page shows, whatever it has already."""
+        for feed in self.own_feeds():
+            feed.forget()
 
     def _control(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
@@ -143,22 +160,27 @@ class Session:
             self.unacked.clear()
             self.sent = -1
             self.known.forget()
-            for feed in self.feeds:
-                feed.version, feed.series_ms, feed.status_at = -1, -1.0, 0
-                feed.since, feed.turn = -1, -1
+            self.send_all()
+            self.hub.charts.forget(self)
             self.hub.sessions.add(self)
             for feed in self.feeds:
                 self.hub.recall(self, feed)
-        elif kind in ("viewport", "sort", "filter"):
+        elif kind == "hold":
+            self.hub.hold(self.feeds[int(message["feed"])], on=bool(message["on"]))
+        elif kind in ("viewport", "columns", "sort", "group", "filter"):
             feed = self.feeds[int(message["feed"])]
-            _change(feed, message)
+            before = feed.key
+            change(feed, message)
+            self.hub.keep(before, feed.key)
             feed.version = -1
         elif kind == "select":
             for feed in self.feeds:
                 if feed.kind == "series":
-                    feed.row, feed.series_ms, feed.series_at = int(message["row"]), -1.0, 0.0
+                    feed.row, feed.series_ms, feed.series_at = int(message["row"]), -1.0, -1
                     feed.earlier = None
                     self.hub.recall(self, feed)
+        elif kind == "chart":
+            self.hub.charts.wish(self, message)
         elif kind in ASKS:
             own = message.get("id")
             own = None if own is None else text_of(own, "id")
@@ -171,8 +193,10 @@ class Session:
             _, pushed_at = self.unacked.popleft()
             self.prompt = now - pushed_at < PROMPT_SECONDS
         self.acks += 1
+        if self.shown:
+            self.shown.painted(sequence, latency_ms)
         if samples:
-            self.hub.glass.add(latency_ms)
+            self.hub.painted_ms.append(latency_ms)
         self.hub.push(self)
 
     def ready(self) -> bool:
@@ -182,28 +206,20 @@ class Session:
         young = time.monotonic() - self.unacked[0][1] < PROMPT_SECONDS
         return self.prompt and young and len(self.unacked) < WINDOW
 
+    def lost(self, transport: Transport) -> None:
+        """Its socket has closed. It may come back with another, and says `ready` again."""
+        if self.transport is transport:
+            self.transport = None
+            self.hub.sessions.discard(self)
+
     def close(self) -> None:
         """The page is gone."""
-        self.hub.call(lambda: self.hub.sessions.discard(self))
+        self.hub.call(self._close)
 
-
-def _change(feed: Feed, message: dict[str, Any]) -> None:
-    if feed.key is None:
-        return
-    kind = message["type"]
-    if kind == "viewport":
-        feed.first, feed.count = int(message["first"]), int(message["count"])
-    elif kind == "sort":
-        name = message.get("column")
-        special = {None: UNSORTED, "symbol": BY_SYMBOL}
-        column = special[name] if name in special else find_column(feed.key.table, str(name))[0]
-        feed.key = feed.key._replace(sort=column, descending=bool(message.get("descending")))
-    else:
-        classes = tuple(sorted(int(value) for value in message.get("classes") or ()))
-        text = str(message.get("text") or "")[:64]
-        match = match_key(feed.key.table, message)
-        feed.key = feed.key._replace(classes=classes, text=text, match=match)
-        feed.first = 0
+    def _close(self) -> None:
+        self.hub.sessions.discard(self)
+        if self.shown:
+            self.shown.close()
 
 
 class Hub:
@@ -214,14 +230,21 @@ class Hub:
         self.mirror, self.loop, self.role = mirror, loop, role
         self.epoch = clock.now_ns() // 1_000_000
         self.sessions: set[Session] = set()
-        self.glass = Histogram()  # since the last report
-        self._wait = Histogram()  # from a change in the mirror to its push: acks, encoding
+        # Since the last report: event to paint, and from a change in the mirror to its push.
+        self.painted_ms: list[float] = []
+        self._waited_ms: list[float] = []
+        self._encoded_ms: list[float] = []  # What those who miss the same share.
         self.load_history: Callable[[int], np.ndarray] | None = None  # Runs in a thread.
+        self.charts = Charts(self)
+        self.screens: Screens | None = None  # Where what pages show goes on the tape.
         self.nonsense = 0  # control messages that made no sense
         self._views: dict[ViewKey, View] = {}
         self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}
-        self._framed: dict[tuple, bytes] = {}
-        self._framed_at = -1
+        # Where pages stand, so that those that come to stand equally share it.
+        self._standings: WeakValueDictionary[tuple, Standing] = WeakValueDictionary()
+        self._ticks = 0
+        self._series_turn = 0
+        self._series_made: dict[tuple, tuple[bytes, float]] = {}
         self.notes = Notes(mirror)
         self._asked = 0
         self._asks: set[asyncio.Task] = set()
@@ -237,6 +260,7 @@ class Hub:
         self._tasks = [
             asyncio.ensure_future(self.mirror.run()),
             asyncio.ensure_future(self._report()),
+            asyncio.ensure_future(self.charts.run()),
         ]
 
     def call(self, function: Callable[[], None]) -> None:
@@ -281,6 +305,7 @@ class Hub:
 
     def tick(self) -> None:
         """The mirror has moved on: push to everyone who is ready."""
+        self._ticks += 1
         self.notes.take()
         for view in self._views.values():
             view.refresh()
@@ -295,86 +320,103 @@ class Hub:
         if not transport.ready():
             self.loop.call_later(RETRY_SECONDS, self._retry, session)
             return
-        framed = self._message(session)
-        sequence = self.mirror.sequence
-        session.sent = sequence
+        if session.shown and session.shown.due():
+            session.send_all()
+        framed = self._next(session)
         if not framed:
             return
-        self._wait.add((clock.now_ns() - self.mirror.applied_ns) / 1e6)
+        sequence = session.sent
+        self._waited_ms.append((clock.now_ns() - self.mirror.applied_ns) / 1e6)
         session.unacked.append((sequence, time.monotonic()))
         session.pushes += 1
         session.bytes += len(framed)
         if not transport.write(framed):
             session.transport = None
             self.sessions.discard(session)
+        elif session.shown:
+            session.shown.sent(framed, sequence)
+
+    @property
+    def glass(self) -> Histogram:
+        """Event to paint, since the last report."""
+        return _histogram(self.painted_ms)
 
     def wait_ms(self) -> list[float | None]:
         """p50 and p99 since the last reading."""
-        found = [self._wait.percentile(0.5), self._wait.percentile(0.99)]
-        self._wait.clear()
-        return found
+        return _drained(self._waited_ms)
 
     def _retry(self, session: Session) -> None:
         if session in self.sessions and session.sent < self.mirror.sequence:
             self.push(session)
 
-    def _message(self, session: Session) -> bytes:
-        parts = self.notes.news(session.known)
-        shared: list[tuple] = [tuple(parts)]
-        own = bool(session.answers)
-        parts += session.answers
+    def _next(self, session: Session) -> bytes:
+        """What the session misses; afterwards it has it.
+
+        Whoever stands where another has stood at this moment gets the same bytes.
+        """
+        charts = self.charts.news(session)
+        news = (*self.notes.news(session.known), *session.answers, *charts)
         session.answers = []
-        for feed in session.feeds:
-            if feed.key is not None:
-                part, place = self._cells(feed, session.sent)
-                shared.append(place)
-            elif feed.kind == "series":
-                part = self._series(feed)
-                own = own or bool(part)
-            else:
-                part = self._status_section(feed)
-                shared.append((feed.index, bool(part), self._status_at))
-            if part:
-                parts.append(part)
-        if not parts:
-            return b""
-        if own:
-            return self._frame(parts)
-        if self._framed_at != self.mirror.sequence:
-            self._framed.clear()
-            self._framed_at = self.mirror.sequence
-        key = (session.sent, *shared)
-        framed = self._framed.get(key)
+        standing = session.standing or self._stand(session)
+        moment = self._ticks, self.mirror.sequence, int(time.monotonic() / MOMENT_SECONDS)
+        if standing.moment != moment:
+            standing.moment, standing.next = moment, {}
+        found = standing.next.get(news)
+        if found is None:
+            begun = time.perf_counter()
+            found = standing.next[news] = self._advance(session, standing, news)
+            self._encoded_ms.append(1e3 * (time.perf_counter() - begun))
+        parts, frames, session.standing = found
+        session.sent = self.mirror.sequence
+        series = tuple(part for feed in session.series if (part := self._series(feed)))
+        framed = frames.get(series)
         if framed is None:
-            framed = self._framed[key] = self._frame(parts)
+            framed = frames[series] = self._frame([*parts, *series], standing.sent)
         return framed
 
-    def _cells(self, feed: Feed, sent: int) -> tuple[bytes, tuple]:
-        """What a grid misses, and what another page must have in common to get the same bytes."""
+    def _stand(self, session: Session) -> Standing:
+        """Where a session stands whose feeds are its own."""
+        value = session.sent, *(feed.state for feed in session.shared)
+        found = self._standings.get(value)
+        if found is None:
+            found = Standing([dict(vars(feed)) for feed in session.shared], session.sent)
+            self._standings[value] = found
+        return found
+
+    def _advance(
+        self, session: Session, standing: Standing, news: tuple[bytes, ...]
+    ) -> tuple[list[bytes], Frames, Standing]:
+        """Sections that whoever stands here misses, and where he stands then."""
+        session.standing = standing
+        parts = list(news)
+        session.own_feeds()
+        for feed in session.shared:
+            part = self._cells(feed, standing.sent) if feed.key else self._status_section(feed)
+            if part:
+                parts.append(part)
+        session.sent = self.mirror.sequence
+        return parts, {}, self._stand(session)
+
+    def _cells(self, feed: Feed, sent: int) -> bytes:
+        """What a grid misses."""
         assert feed.key is not None
         if not feed.count:  # Columns that nobody looks at cost nothing.
-            return b"", (feed.index,)
+            return b""
         since = sent
         if feed.key.table != INSTRUMENTS.name:
             turn = int(time.monotonic() / TOTALS_SECONDS)  # The same moments for all pages.
             if feed.version >= 0 and feed.turn == turn:
-                return b"", (feed.index,)
+                return b""
             since, feed.since, feed.turn = feed.since, self.mirror.sequence, turn
         viewport = self._viewport(feed)
         version, now = feed.version, viewport.view.version
-        place = (feed.index, feed.key, feed.first, feed.count, version, now, since)
         part = viewport.encode(feed.index, since, version)
         feed.version = now
-        return part, place
+        return part
 
-    def _frame(self, parts: list[bytes]) -> bytes:
-        body = b"".join(parts)
-        count = _count_sections(body)
-        head = _PUSH.pack(
-            *(PUSH_MAGIC, count, float(self.mirror.sequence)),
-            *(clock.now_ns() / 1e6, float(self.epoch)),
-        )
-        return frame_push(head + body)
+    def _frame(self, parts: list[bytes], sent: int) -> bytes:
+        steps = self.mirror.sequence - sent if sent >= 0 else 0
+        return pack_push(parts, self.mirror.sequence, steps, self.epoch) if parts else b""
 
     def _viewport(self, feed: Feed) -> Viewport:
         assert feed.key is not None
@@ -385,9 +427,31 @@ class Hub:
                 self._forget()
             view = self._views.get(feed.key)
             if view is None:
-                view = self._views[feed.key] = View(feed.key, self.mirror)
+                view = self._views[feed.key] = make_view(feed.key, self.mirror)
             found = self._viewports[key] = Viewport(view, feed.first, feed.count)
         return found
+
+    def hold(self, feed: Feed, *, on: bool) -> None:
+        """Keep the order that a page shows, or let it go on; the page has nothing of the next."""
+        if feed.key is None or bool(feed.key.held) == on:
+            return
+        if on:
+            shown = self._viewport(feed)
+            if feed.version not in (-1, shown.view.version):
+                feed.version = -1
+            held = shown.view.held()
+            feed.key = held.key
+            self._views.setdefault(held.key, held)
+            if self._views[held.key] is not held:
+                feed.version = -1
+        else:
+            feed.key, feed.version = feed.key._replace(held=0), -1
+
+    def keep(self, before: ViewKey | None, after: ViewKey | None) -> None:
+        """An order that is held stays so when other columns of it are told."""
+        held = self._views.get(before) if before else None
+        if held and after and after.held and before != after:
+            self._views.setdefault(after, held.twin(after))
 
     def _forget(self) -> None:
         """Drop views that no page shows."""
@@ -402,13 +466,26 @@ class Hub:
         self._views = {key: view for key, view in self._views.items() if key in keys}
 
     def _series(self, feed: Feed) -> bytes:
-        now = time.monotonic()
-        table = self.mirror.tables[INSTRUMENTS.name]
-        if not 0 <= feed.row < len(table) or now - feed.series_at < SERIES_SECONDS:
+        """What a chart misses; pages that miss the same of one instrument share it."""
+        turn = int(time.monotonic() / SERIES_SECONDS)  # The same moments for all pages.
+        if feed.series_at == turn or not 0 <= feed.row < len(self.mirror.tables[INSTRUMENTS.name]):
             return b""
+        if self._series_turn != turn:
+            self._series_turn, self._series_made = turn, {}
+        key = feed.index, feed.row, feed.series_ms, id(feed.earlier)
+        found = self._series_made.get(key)
+        if found is None:
+            found = self._series_made[key] = self._make_series(feed)
+        feed.series_at = turn
+        part, feed.series_ms = found
+        return part
+
+    def _make_series(self, feed: Feed) -> tuple[bytes, float]:
+        """The section, and the time in ms up to which it reaches."""
+        table = self.mirror.tables[INSTRUMENTS.name]
         moments, values = self.mirror.history.read(feed.row, feed.series_ms)
         columns = [INSTRUMENTS.index(name) for name in ("last", "vwap", "volume")]
-        tip_ms = (clock.now_ns() // 1_000_000_000) * 1000.0
+        tip_ms = (self.mirror.now_ns() // 1_000_000_000) * 1000.0
         moments = np.append(moments, tip_ms)
         values = np.vstack((values, table[feed.row, columns]))
         mode = 0 if feed.series_ms < 0 else 1
@@ -417,12 +494,10 @@ class Hub:
             moments = np.concatenate((feed.earlier[keep, 0], moments))
             values = np.vstack((feed.earlier[keep, 1:4], values))
         moments, values = moments[-HISTORY_POINTS_MAX:], values[-HISTORY_POINTS_MAX:]
-        feed.series_ms, feed.series_at = tip_ms - 1.0, now
         note = struct.pack("<4I", feed.row, len(moments), mode, 0)
         columns_bytes = (values[:, k].astype("<f8").tobytes() for k in range(3))
-        return section(
-            feed.index, SERIES, note + moments.astype("<f8").tobytes() + b"".join(columns_bytes)
-        )
+        payload = note + moments.astype("<f8").tobytes() + b"".join(columns_bytes)
+        return section(feed.index, SERIES, payload), tip_ms - 1.0
 
     def recall(self, session: Session, feed: Feed) -> None:
         """Ask the record for what came before the mirror's own samples, without waiting for it."""
@@ -432,7 +507,7 @@ class Hub:
 
         def arrived(future: "asyncio.Future[np.ndarray]") -> None:
             if feed.row == row and future.exception() is None:
-                feed.earlier, feed.series_ms, feed.series_at = future.result(), -1.0, 0.0
+                feed.earlier, feed.series_ms, feed.series_at = future.result(), -1.0, -1
                 self.push(session)
 
         self.loop.run_in_executor(None, self.load_history, row).add_done_callback(arrived)
@@ -449,59 +524,27 @@ class Hub:
 
     def status(self) -> dict[str, Any]:
         """What the strip of every page says."""
-        now_ms = clock.now_ns() / 1e6
-        live = self.mirror.health.get(f"live.{self.mirror.worker}", {})
-        record = self.mirror.health.get(f"record.{self.mirror.worker}", {})
-        risk = self.mirror.health.get("risk.0", {})
-        live_age_s = (now_ms - live["now_ms"]) / 1e3 if live else None
-        record_age_s = (now_ms - record["now_ms"]) / 1e3 if record else None
-        notes = [text for text in (self.mirror.problem, self.mirror.health_problem) if text]
-        notes += self._risk_notes(risk)
-        if record_age_s is not None and record_age_s > 5:
-            notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
-        if record.get("problem"):
-            notes.append(f"recording waits: {record['problem']}")
-        # From the cells themselves: a report of live is up to a second old.
-        moments = self.mirror.tables[INSTRUMENTS.name][:, INSTRUMENTS.index("ts_event")]
-        known = moments[np.isfinite(moments)]
-        feed_age_s = max(0.0, (now_ms - float(known.max())) / 1e3) if len(known) else None
-        return {
-            "now_ms": now_ms,
-            "state": self.mirror.state,
-            **{name: live.get(name) for name in ("events_per_s", "behind_s", "gaps", "repeats")},
-            **{name: live.get(name) for name in ("resets", "quarantined")},
-            "feed_age_s": feed_age_s,
-            "live_age_s": live_age_s,
-            "recorded_rows": record.get("recorded_rows"),
-            "record_behind_s": record.get("behind_s"),
-            "risk_age_s": self.mirror.risk_age_s(),
-            **{name: risk.get(name) for name in RISK_FIGURES},
-            "sessions": len(self.sessions),
-            "notes": notes,
-        }
+        return status(self.mirror, len(self.sessions))
 
-    def _risk_notes(self, risk: dict[str, Any]) -> list[str]:
-        """What a page says of worker 1, while prices are live; nothing where it never was."""
-        age_s = self.mirror.risk_age_s()
-        notes = []
-        if self.mirror.state == "live" and age_s is not None:
-            if age_s > RISK_OLD_SECONDS:
-                notes.append(f"risk numbers are {age_s:.0f} s old")
-            elif risk.get("problem"):
-                notes.append(f"risk waits: {risk['problem']}")
-        return notes
+    def stop(self) -> None:
+        """Follow no longer."""
+        for task in self._tasks:
+            task.cancel()
 
     async def _report(self) -> None:
         """Once a second: say how this process is, and wake pages whose status is due."""
         while True:
             await asyncio.sleep(1.0)
+            glass = self.glass
+            self.painted_ms.clear()
             health = {
                 "now_ms": clock.now_ns() / 1e6,
                 "sessions": len(self.sessions),
-                "glass_ms_p50": self.glass.percentile(0.5),
-                "glass_ms_p99": self.glass.percentile(0.99),
-                "glass_samples": self.glass.count,
-                "stages_ms": self.mirror.stages() | {"wait": self.wait_ms()},
+                "glass_ms_p50": glass.percentile(0.5),
+                "glass_ms_p99": glass.percentile(0.99),
+                "glass_samples": glass.count,
+                "stages_ms": self.mirror.stages()
+                | {"wait": self.wait_ms(), "encode": _drained(self._encoded_ms)},
                 "pushes": sum(session.pushes for session in self.sessions),
                 "bytes": sum(session.bytes for session in self.sessions),
                 "mirror": self.mirror.state,
@@ -511,35 +554,19 @@ class Hub:
                 "risk_gaps": self.mirror.risk.gaps,
                 "nonsense": self.nonsense,
             }
-            self.glass.clear()
             with contextlib.suppress(BusError):  # The mirror says so on every page.
                 await self.mirror.bus.report(self.role, health)
             self.tick()
 
 
-def _count_sections(body: bytes) -> int:
-    at = count = 0
-    while at < len(body):
-        at += 8 + struct.unpack_from("<I", body, at + 4)[0]
-        count += 1
-    return count
+def _drained(moments_ms: list[float]) -> list[float | None]:
+    """p50 and p99 of what was there."""
+    found = _histogram(moments_ms)
+    moments_ms.clear()
+    return [found.percentile(0.5), found.percentile(0.99)]
 
 
-_BINARY = 0x82  # A whole message in one frame, unmasked: what a server sends.
-
-
-def frame_push(push: bytes) -> bytes:
-    """The WebSocket frame that carries a push, so that one write sends it and pages share it.
-
-    A Bokeh message of its own would be five frames: at a hundred pushes a second the browser's
-    processes hand each other five hundred, which cost 0.1 of a core and the page's parsing of
-    JSON that says the same each time.
-    """
-    size = len(push)
-    if size < 126:
-        head = struct.pack("!BB", _BINARY, size)
-    elif size < 65_536:
-        head = struct.pack("!BBH", _BINARY, 126, size)
-    else:
-        head = struct.pack("!BBQ", _BINARY, 127, size)
-    return head + push
+def _histogram(moments_ms: list[float]) -> Histogram:
+    found = Histogram()
+    found.add(np.array(moments_ms))
+    return found

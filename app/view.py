@@ -6,9 +6,11 @@ be those of its table and of the table beside it, whose rows mean the same (`BES
 of a section is described in app/blocks/README.md.
 """
 
+import hashlib
 import struct
 import time
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,8 @@ from compute.table import EXECUTION, INSTRUMENTS, LIMITS, POSITIONS, TABLES, Col
 SORT_SECONDS = 1.0  # Rows move at most this often, so that a trader can point at one.
 SELECT_SECONDS = 0.2  # A filter on what the rows hold is looked at again this often.
 VIEWPORT_ROWS_MAX = 400  # A 4K page of 20 px rows shows 108.
-UNSORTED, BY_SYMBOL = -1, -2  # Values of `sort` that are no column.
+UNSORTED, BY_SYMBOL, BY_CLASS = -1, -2, -3  # Values of `sort` that are no column.
+GROUP, TOTAL = 1 << 31, 0xFFFF_FFFF  # Ids from GROUP on are heads of groups, see app/grouping.py.
 CELLS, ROWS, SERIES, STATUS, NAMES, ALERTS, REFERENCE, ANSWER = 1, 2, 3, 4, 5, 6, 7, 8
 NO_FEED = 0xFFFF  # The feed of a section that concerns the whole page.
 MATCHES = ("scope", "key", "book", "instrument")  # Columns that a filter may ask to equal a number.
@@ -47,6 +50,12 @@ class ViewKey(NamedTuple):
     sort: int = UNSORTED
     descending: bool = False
     match: tuple[tuple[int, int], ...] = ()  # Column's place in the table, and what it must equal.
+    then: tuple[tuple[int, bool], ...] = ()  # More columns to sort by, each with its direction.
+    held: int = 0  # Mark of an order that stays as it was: nothing moves under a pointer.
+    shown: tuple[int, ...] = ()  # Places in `columns` whose cells travel; all if empty.
+    group: str = ""  # See app/grouping.py, also of what follows.
+    shut: tuple[int, ...] = ()
+    total: bool = False
 
 
 def sides(table: str) -> tuple[Table, ...]:
@@ -125,16 +134,20 @@ class View:
         # Whether what the rows hold decides which are shown.
         self._moving = key.table in _IDENTITY or bool(key.match)
         self._sorted_at = self._selected_at = -SORT_SECONDS
+        self.told = self._told()
         self.refresh()
 
     def refresh(self) -> None:
         """Look again at filter and sort; the version moves on if rows did."""
+        if self.key.held and len(self.order):
+            return
         now = time.monotonic()
         size = len(self.mirror.tables[self.key.table])
         state = (*self._known(), size)
         grown = state != self._selected_for
         select = grown or (self._moving and now - self._selected_at >= SELECT_SECONDS)
-        sort = self.key.sort >= 0 and now - self._sorted_at >= SORT_SECONDS
+        moves = self.key.sort >= 0 or any(column >= 0 for column, _ in self.key.then)
+        sort = moves and now - self._sorted_at >= SORT_SECONDS
         if not (select or sort):
             return
         if select:
@@ -144,11 +157,32 @@ class View:
             self._selected = rows
         if not sort:
             return
-        order = self._sort(self._selected) if self.key.sort != UNSORTED else self._selected
+        order = self.arrange(self._selected)
         self._sorted_at = now
         if not np.array_equal(order, self.order):
             self.order = order
             self.version += 1
+
+    def held(self) -> "View":
+        """A view of the same rows in the same order, which stays; equal orders have equal keys."""
+        digest = hashlib.blake2b(self.order.tobytes(), digest_size=7).digest()
+        return self.twin(self.key._replace(held=1 + int.from_bytes(digest)))
+
+    def twin(self, key: ViewKey) -> "View":
+        """The same rows in the same order under another key, which tells other columns of them."""
+        twin = copy(self)
+        twin.key = key
+        twin.told = twin._told()  # noqa: SLF001 (itself)
+        return twin
+
+    def _told(self) -> np.ndarray:
+        told = np.zeros(len(self.columns), np.bool_)
+        told[list(self.key.shown) or slice(None)] = True
+        return told
+
+    def shown(self, first: int, count: int) -> np.ndarray:
+        """Row numbers of a viewport, by slot."""
+        return self.order[first : first + count]
 
     def changed(self, rows: np.ndarray, since: int) -> np.ndarray:
         """Of rows [n] and the view's columns: bool [n, columns], changed after `since`."""
@@ -221,20 +255,28 @@ class View:
         known = (ids >= 0) & (ids < len(self.mirror.reference))
         return np.where(known, ids, -1).astype(np.int64)
 
-    def _sort(self, rows: np.ndarray) -> np.ndarray:
-        if self.key.sort == BY_SYMBOL:
+    def arrange(self, rows: np.ndarray) -> np.ndarray:
+        """Selected rows in their order: by each column in turn, equal ones as they were."""
+        by = ((self.key.sort, self.key.descending), *self.key.then)
+        ranks = [self._rank(rows, column, last) for column, last in by if column != UNSORTED]
+        return rows[np.lexsort(ranks[::-1])] if ranks else rows
+
+    def _rank(self, rows: np.ndarray, column: int, descending: bool) -> np.ndarray:
+        """float64 [rows]: what to sort by; unknown is always last."""
+        if column in (BY_SYMBOL, BY_CLASS):
             by_id = self.mirror.reference.by_id
             ids = self._instruments(rows).tolist()
-            symbols = [by_id[number].symbol if number in by_id else "" for number in ids]
-            places = sorted(range(len(rows)), key=symbols.__getitem__, reverse=self.key.descending)
-            return rows[places]
-        side, column = self.sides[0], self.key.sort
-        if column >= side.width:
-            side, column = self.sides[1], column - side.width
-        values = self.mirror.tables[side.name][rows, column]
-        known = np.isfinite(values)
-        ranked = np.argsort(-values[known] if self.key.descending else values[known], kind="stable")
-        return np.concatenate((rows[known][ranked], rows[~known]))  # Unknown is always last.
+            if column == BY_CLASS:
+                values = np.array([by_id[k].asset_class if k in by_id else np.nan for k in ids])
+            else:
+                symbols = np.array([by_id[k].symbol if k in by_id else "" for k in ids], object)
+                values = np.unique(symbols, return_inverse=True)[1].astype(float)
+        else:
+            side = self.sides[0]
+            if column >= side.width:
+                side, column = self.sides[1], column - side.width
+            values = self.mirror.tables[side.name][rows, column]
+        return np.where(np.isfinite(values), -values if descending else values, np.inf)
 
 
 class Viewport:
@@ -250,7 +292,7 @@ class Viewport:
     @property
     def rows(self) -> np.ndarray:
         """Row numbers shown, by slot."""
-        return self.view.order[self.first : self.first + self.count]
+        return self.view.shown(self.first, self.count)
 
     def encode(self, feed: int, since: int, version: int) -> bytes:
         """Sections for a page that has `since` of order `version`; b"" if it misses nothing.
@@ -276,7 +318,7 @@ class Viewport:
             head = section(feed, ROWS, note + rows.astype("<u4").tobytes())
         if not len(rows):
             return head
-        changed = view.changed(rows, since)
+        changed = view.changed(rows, since) & view.told
         slots, places = np.nonzero(changed)
         if not len(slots):
             return head
@@ -284,7 +326,8 @@ class Viewport:
         cells = (slots * len(view.columns) + places).astype("<u2")
         told = version == view.version and view.key.table == INSTRUMENTS.name
         # The way of an event is measured on what live tells; what risk makes of it comes later.
-        live = slots[view.columns[places] < INSTRUMENTS.width] if told else slots[:0]
+        own = (view.columns[places] < INSTRUMENTS.width) & (rows[slots] < GROUP)
+        live = slots[own] if told else slots[:0]
         base_ms, stamps, stamped = self._stamps(np.unique(live), since)
         payload = b"".join(
             (

@@ -60,6 +60,11 @@ class Page:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def heap_bytes(self) -> int:
+        """JavaScript heap in use, after a collection."""
+        self._ask("HeapProfiler.collectGarbage", {})
+        return int(self._ask("Runtime.getHeapUsage", {})["usedSize"])
+
     def wait_for(self, expression: str, seconds: float) -> None:
         """Until the expression is true; TimeoutError after `seconds`."""
         deadline = time.monotonic() + seconds

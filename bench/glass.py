@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import typer
 
+from app.settings import RATE_MAX
 from app.standins import free_port
 from bench.browser import Page, page
 from bench.report import machine, report
@@ -36,6 +37,8 @@ WARM_SECONDS = 6.0
 LOOK_SECONDS = 1.0  # Between two readings of the samples.
 START_SECONDS = 90.0  # A first start compiles the kernels.
 BEHIND_SECONDS_MAX = 10.0  # How far the record may be when we stop looking.
+KNEE_FACTOR = 1.25
+KNEE_FIGURES = ("rate_processed", "glass_ms_p50", "glass_ms_p99", "record_behind_s", "lost")
 RATE_SHARE_MIN = 0.98  # Of what was offered must be processed: the rest would be queueing.
 
 
@@ -209,6 +212,38 @@ def holds(figures: dict[str, Any]) -> bool:
     )
 
 
+@contextmanager
+def real_kafka() -> Iterator[str]:
+    """A real broker from deploy/kafka, for one run; its address."""
+    with tempfile.TemporaryDirectory(prefix="tickglass-kafka-") as folder:
+        command = [str(ROOT / "deploy" / "kafka" / "start"), "--port", str(free_port())]
+        with subprocess.Popen(
+            [*command, "--data", folder], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                said = process.stdout.readline().split()
+                if said[:1] != ["ready"]:
+                    raise SystemExit("The real Kafka did not start; its reason stands above.")
+                yield said[1]
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+
+
+def find_knee(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
+    """Raise the rate by KNEE_FACTOR until a promise breaks; the last that held is the knee."""
+    tried: dict[str, Any] = {}
+    best = 0
+    while True:
+        found = measure(rate, seconds, extra)
+        tried[str(rate)] = {name: found[name] for name in KNEE_FIGURES} | {"holds": holds(found)}
+        print(rate, tried[str(rate)], file=sys.stderr, flush=True)
+        if not holds(found) or rate >= RATE_MAX:
+            return found | {"knee": best, "broke_at": None if holds(found) else rate, "runs": tried}
+        best, rate = rate, min(RATE_MAX, round(rate * KNEE_FACTOR))
+
+
 Rate = Annotated[int, typer.Option(min=1, help="Events a second, offered open loop.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long to look, after warming up.")]
 Address = Annotated[str | None, typer.Option(help="Use this one in place of the stand-in.")]
@@ -217,18 +252,31 @@ Address = Annotated[str | None, typer.Option(help="Use this one in place of the 
 def main(  # noqa: PLR0913
     rate: Rate = 100_000,
     seconds: Seconds = 30.0,
-    kafka: Address = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Use this one in place of the stand-in; `real` starts one.")
+    ] = None,
     redis: Address = None,
     clickhouse: Address = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of each topic.")] = None,
+    knee: Annotated[bool, typer.Option(help="Raise the rate from here until it breaks.")] = False,
+    compare: Annotated[bool, typer.Option(help="And stock Panel at a rate it can take.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As every bench: the last line.")] = True,  # noqa: ARG001
 ) -> None:
     """Event made -> cell painted at one rate, everything on this machine."""
-    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "partitions": partitions}
-    extra = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
-    found = machine()
-    figures = measure(rate, seconds, extra)
-    report("glass", holds(figures), figures, found)
+    with ExitStack() as stack:
+        if kafka == "real":
+            kafka = stack.enter_context(real_kafka())
+        given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "partitions": partitions}
+        pairs = ((name, value) for name, value in given.items() if value)
+        extra = [word for name, value in pairs for word in (f"--{name}", str(value))]
+        found = machine()
+        figures = (find_knee if knee else measure)(rate, seconds, extra)
+    kept = bool(figures["knee"]) if knee else holds(figures)
+    if compare:
+        from bench.compare import compare as beside
+
+        figures["compare"] = beside(seconds)
+    report("glass", kept, figures, found)
 
 
 if __name__ == "__main__":

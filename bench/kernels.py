@@ -23,9 +23,10 @@ import numpy as np
 from bench.american_figures import american_figures
 from bench.options_figures import options_figures
 from bench.report import machine, report
-from compute.engine import Engine
+from compute.engine import ROWS, Engine
 from compute.enriched import ENRICHED
 from compute.kernels.prefetch import prefetch
+from compute.kernels.step import step
 from compute.table import BOOKS_MAX
 from ingest.event import EVENT, NO_PRICE, Flag, Kind
 from ingest.instrument import AssetClass, Instrument, Reference
@@ -56,6 +57,7 @@ def instruments(count: int) -> Reference:
             strike=100.0,
             right="C",
             expiry="2030-01-01",
+            vwap_table=1 + number // 3 % 2,
         )
         for number in range(count)
     )
@@ -145,7 +147,8 @@ def storm(count: int, instrument_count: int = 6, seed: int = 1) -> np.ndarray:
     kinds = [int(kind) for kind in Kind]
     events["kind"] = rng.choice([*kinds, 9], count, p=_KINDS)
     names = [0, Flag.CORRECTED, Flag.INELIGIBLE, Flag.RESET, Flag.INDICATIVE, Flag.AUCTION]
-    events["flags"] = rng.choice(names, count, p=[0.83, 0.04, 0.06, 0.02, 0.02, 0.03])
+    names.append(Flag.SNAPSHOT)
+    events["flags"] = rng.choice(names, count, p=[0.81, 0.04, 0.06, 0.02, 0.02, 0.03, 0.02])
     price = rng.integers(-40, 400, count) * CENT
     events["bid"] = price
     for index in range(count):
@@ -154,7 +157,7 @@ def storm(count: int, instrument_count: int = 6, seed: int = 1) -> np.ndarray:
 
 
 _STEPS = (0.5, 0.35, 0.14, 0.01)
-_KINDS = (0.45, 0.3, 0.06, 0.04, 0.1, 0.02, 0.01, 0.01, 0.01)  # Of Kind, and of none.
+_KINDS = (0.45, 0.3, 0.06, 0.04, 0.1, 0.02, 0.01, 0.005, 0.005, 0.01)  # Of Kind, and of none.
 _SIZES = (100.0, 0.1, 0.2, 0.3, 1e-12, 1e12, 0.0, 7.0)
 
 
@@ -170,13 +173,14 @@ def _write(events: np.ndarray, index: int, rng: np.random.Generator) -> None:
                 event[side] = NO_PRICE
     elif kind == Kind.TRADE:
         event["reference"], event["size"] = index, rng.choice([*_SIZES, -5.0, 1e300])
+        event["left_out"] = rng.choice([0.0, 2.0, 1.0, 1e300], p=[0.9, 0.08, 0.01, 0.01])
     elif kind == Kind.BUST:
         before = events[max(0, index - 200) : index]
         trades = before[(before["kind"] == Kind.TRADE) & (before["size"] > 0)]
         event["reference"], event["size"] = -1, 3.0
         if len(trades) and rng.random() < 0.9:
             voided = trades[rng.integers(len(trades))]
-            for name in ("instrument", "price", "reference", "size"):
+            for name in ("instrument", "price", "reference", "size", "left_out"):
                 event[name] = voided[name]
             event["flags"] = voided["flags"] & ~np.uint8(Flag.RESET)
     elif kind == Kind.STATUS:
@@ -190,7 +194,7 @@ def _write(events: np.ndarray, index: int, rng: np.random.Generator) -> None:
         event["book"] = rng.integers(0, 3)
         event["reference"] = 1 + index if kind == Kind.ORDER else rng.integers(-1, 7)
         event["size"] = rng.choice([10.0, -25.0, 0.0])
-    elif kind == Kind.ACTION:
+    elif kind in (Kind.ACTION, Kind.SPLIT):
         event["price"], event["reference"] = rng.choice([0, 1, 2, 3]), rng.choice([1, 2])
 
 
@@ -269,10 +273,19 @@ class PlainEngine(Engine):
     def __init__(self, reference: Reference) -> None:
         """As Engine."""
         super().__init__(reference)
-        step, total = plain(self._step), plain(self._total)
-        self._step = lambda *arrays: step(*map(_records, arrays))
+        total = plain(self._total)
         self._total = lambda *arrays: total(*map(_records, arrays))
-        self._bind()
+
+    def _bind(self) -> None:
+        """The arrays themselves, in place of their addresses."""
+        sessions, ledger = self._sessions, self._ledger.arrays(self._state)
+        book = (*(getattr(self, name) for name in ROWS), (0, 0, 0, 0))
+        calendar = (sessions.instants, sessions.spans, sessions.low_ns, sessions.high_ns)
+        arrays = [_records(one) for one in (book, ledger, self.oldest_ns, self._counts, calendar)]
+        kernel, self._arguments = plain(step), ()
+        self._advance = lambda events, enriched: kernel(
+            _records(events), _records(enriched), *arrays
+        )
 
 
 def _records(array: Any) -> Any:

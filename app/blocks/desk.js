@@ -2,6 +2,7 @@
 // acknowledges what was painted, and keeps everything when the connection comes back.
 
 const SECOND = 1000, NARROW_PX = 1500, GIVEN_UP_MS = 40_000;
+const CONFLATED_MIN = 1.5; // Steps of the server in one push: from here on the page says that it is shown fewer.
 
 class Desk {
   constructor(spec) {
@@ -10,7 +11,10 @@ class Desk {
     this.health = new Health();
     this.names = new Names();
     this.incidents = new Incidents();
+    this.figures = new Figures(this);
     this.hover = new HoverCard(this);
+    [this.menu, this.keys, this.look] = [new Menu(), new Keys(this), new Look(this)];
+    this.stocks = [];
     this.wishes = []; // Told again on each mount and reconnect.
     this.group = null; // The group of exposures that is chosen.
     this.latency = new Latency();
@@ -27,8 +31,9 @@ class Desk {
     this.painted = -1; // Newest push on the glass.
     this.epoch = 0;
     this.sent = [];
-    this.count = { pushes: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
+    this.count = { pushes: 0, steps: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
     this.rate = { ...this.count };
+    this.counted = { ...this.count }; // Since the page was opened, up to the last second.
     this.feeds = spec.feeds.map((f) => (f.kind === "grid" ? new GridFeed(f) : f.kind === "series" ? new SeriesFeed() : null));
     this.series = this.feeds.find((f) => f instanceof SeriesFeed);
     this.macrotask = new MessageChannel();
@@ -38,6 +43,7 @@ class Desk {
 
   // ---- mounting -------------------------------------------------------------------------------
   build() {
+    this.past = new AsOf(this);
     this.top = new TopBar(this.spec.title, this);
     this.strip = new HeadStrip(this.spec.strip, this);
     const stack = (place) => el("div", { class: "stack " + place });
@@ -51,7 +57,7 @@ class Desk {
     }
     stacks.centre.append(this.footRow);
     this.stacks = stacks;
-    this.root = el("div", { class: "desk" }, this.top.root, this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root);
+    this.root = el("div", { class: this.past.on ? "desk past" : "desk" }, this.top.root, ...(this.past.root ? [this.past.root] : []), this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root, this.menu.root, this.keys.root);
     const [left, right, narrowLeft, narrowRight] = this.spec.widths;
     for (const [name, px] of Object.entries({ left, right, "narrow-left": narrowLeft, "narrow-right": narrowRight })) this.root.style.setProperty("--" + name, px + "px");
     this.arrange();
@@ -64,12 +70,13 @@ class Desk {
     for (const [place, root] of Object.entries(this.stacks)) {
       const mine = this.panels.filter((p) => p.spec.place === place);
       for (const p of mine) p.root.hidden = height(p.spec) === null;
-      const rows = mine.filter((p) => !p.root.hidden).map((p) => (height(p.spec) ? height(p.spec) + "px" : "minmax(0, 1fr)"));
+      const told = mine.filter((p) => !p.root.hidden).map((p) => height(p.spec));
       if (place === "centre") {
         const foot = this.spec.panels.filter((p) => p.place === "foot").map(height);
         this.footRow.hidden = !foot.length;
-        if (foot.length) rows.push(Math.max(...foot) + "px");
+        if (foot.length) told.push(Math.max(...foot));
       }
+      const rows = heightsIn(told, this.stacks.left.parentNode.clientHeight || innerHeight).map((px) => (px ? px + "px" : "minmax(0, 1fr)"));
       root.style.gridTemplateRows = rows.join(" ");
     }
   }
@@ -78,6 +85,8 @@ class Desk {
   start() {
     readTokens();
     readFonts();
+    readMeasures();
+    this.arrange();
     const grid = (table) => this.feeds.find((f) => f instanceof GridFeed && f.table === table);
     this.classes = grid("classes");
     this.books = grid("books");
@@ -91,7 +100,8 @@ class Desk {
         map: () => new ExposureMap(body, spec, grid("classes")),
         glass: () => (this.glass = new GlassChart(body, this.latency)),
         feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
-      }[spec.kind] || (() => RISK_PANELS[spec.kind](panel, this));
+        stock: () => { this.stocks.push(new StockPanel(panel, this)); return null; },
+      }[spec.kind] || (() => (FIGURE_PANELS[spec.kind] || RISK_PANELS[spec.kind])(panel, this));
       panel.painter = make();
       if (panel.painter) this.painters.push(panel.painter);
       this.hoverOn(panel);
@@ -166,12 +176,16 @@ class Desk {
     this.readInstruments();
     model.on("reference", () => { this.readInstruments(); this.blotter?.touch(-1); this.wake(); });
     this.control({ type: "ready", epoch: this.epoch, sequence: this.sequence });
+    this.past.bind();
     this.sendSort(true);
+    this.sendGroup();
+    this.blotter?.again();
     this.tools?.sets.forget();
     this.detailKey = "";
     if (this.filter.classes.length || this.filter.text || this.filter.book >= 0) this.sendFilter();
     this.sentViewport = null;
     for (const wish of this.wishes) wish();
+    this.figures.again();
     this.feeds.forEach((f, i) => {
       if (!(f instanceof GridFeed) || f === this.blotter?.feed) return;
       const [first, count] = f.window || [0, f.table === "books" ? 64 : 12];
@@ -213,6 +227,7 @@ class Desk {
       names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
       answer: (answer) => this.alertList?.answer(answer),
+      figure: (told) => this.figures.take(told),
       alerts: (incidents) => this.incidents.take(incidents),
     });
     if (!push) return;
@@ -221,6 +236,7 @@ class Desk {
     this.arrived = arrived;
     this.unpainted += 1;
     this.count.pushes += 1;
+    this.count.steps += Math.max(1, push.steps);
     this.count.bytes += buffer.byteLength;
     this.sequence = push.sequence;
     this.epoch = push.epoch;
@@ -240,7 +256,9 @@ class Desk {
     if (this.viewportDue || switched) this.viewportChanged();
     this.blotter.scrollTo(this.blotter.top);
     if (this.blotter.selectDue) this.input.select();
-    if (this.selected < 0 && rows.row.length) this.select(rows.row[0]);
+    this.input.hold(this.input.over);
+    const first = this.blotter.feed.rows.find((row) => row < GROUP_ID);
+    if (this.selected < 0 && first !== undefined) this.select(first);
     this.tools?.state();
   }
 
@@ -254,6 +272,7 @@ class Desk {
     const begun = performance.now();
     let running = false;
     for (const painter of this.painters) if (painter.surface.shown && painter.paint(begun)) running = true;
+    this.input?.placeField();
     this.strip.figuresUpdate();
     this.count.paints += 1;
     this.count.paint_ms += performance.now() - begun;
@@ -286,6 +305,7 @@ class Desk {
       }
     }
     this.painted = taken.sequence;
+    this.past.update();
     sendBinary(writeAck(taken.sequence, samples, worst));
   }
 
@@ -297,16 +317,21 @@ class Desk {
   // Four times a second: ages, tags and clocks run on between pushes; once a second the rest.
   tick() {
     this.state = this.top.update();
+    this.past.update();
     this.strip.figuresUpdate();
     this.panelStates();
     this.hover.update();
     this.top.alerts.update();
     this.alertList?.update();
     this.quarter = ((this.quarter || 0) + 1) % 4;
+    // A quarter of the lines each time: for whoever hears, and never long at once.
+    const { quarter } = this;
+    (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update((line) => line % 4 === quarter));
     if (this.quarter) return;
     this.reload();
+    for (const name in this.count) this.counted[name] += this.count[name];
     this.rate = { ...this.count, paint_ms: this.count.paint_ms / (this.count.paints || 1) };
-    this.count = { pushes: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
+    this.count = { pushes: 0, steps: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
     this.strip.healthUpdate();
     this.latency.turn();
     this.feedPanel?.update();
@@ -316,7 +341,6 @@ class Desk {
     for (const panel of this.panels) if (panel.painter && RISK_PANELS[panel.spec.kind]) { riskState(panel, this); if (!panel.painter.count?.()) panel.painter.touch(-1); }
     this.chartHead();
     this.wake();
-    (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update());
   }
 
   classSum(name, keep) {
@@ -367,7 +391,8 @@ class Desk {
       panel.setNote([silent ? "No event from any source since " + clockText(h.now() - state.age * SECOND, "", true) + "." : "The numbers have not moved since " + clockText(h.now() - state.age * SECOND, "", true) + ".",
         silent ? "Prices are held; ages run on." : "The live process is away; it starts again by itself."], "warn");
     } else {
-      panel.setTag("", "");
+      const { pushes, steps } = this.rate, times = pushes ? steps / pushes : 1;
+      panel.setTag(times >= CONFLATED_MIN ? `CONFLATED ${num(times, 1)}\u00d7` : "", "mute");
       panel.setNote(null);
     }
     this.tools.state();
@@ -377,8 +402,11 @@ class Desk {
   key(e) {
     const inside = e.composedPath()[0];
     if (inside.matches?.("input, select, textarea") || e.ctrlKey || e.metaKey || e.altKey) return;
+    if (this.past.key(e)) return;
     if (e.key === "/") { this.search?.focus(); this.search?.select(); e.preventDefault(); }
     else if (e.key === "Escape") this.clearFilter();
+    else if (e.key === "?") this.keys.open();
+    else if (e.key === "v") this.look.open();
     else if (e.key === "c") this.tools?.sets.choose(this.tools.blotter.set + 1);
     else if (e.key === "a") this.alertList?.first();
     else if (this.spec.desks[+e.key - 1]) location.href = this.addressOf(this.spec.desks[+e.key - 1][1]);
@@ -403,9 +431,16 @@ class Desk {
   }
 
   sendSort(again, feed = this.feedNumber(this.blotter.feed)) {
-    const s = this.blotter?.sort;
-    if (again && !s) return;
-    this.control({ type: "sort", feed, column: s ? s.column : null, descending: s ? s.descending : true });
+    const sorts = this.blotter?.sorts || [], [column, descending] = sorts[0] || [null, true];
+    if (again && !sorts.length) return;
+    this.control({ type: "sort", feed, column, descending, ...(sorts.length > 1 ? { by: sorts } : {}) });
+  }
+
+  // Heads of groups, and the pinned total of what the view shows.
+  sendGroup(feed = this.feedNumber(this.blotter?.feed)) {
+    if (!this.blotter) return;
+    const { group, shut } = this.blotter.arrangement.data;
+    this.control({ type: "group", feed, by: group, shut, total: true });
   }
 
   sendFilter(feed = this.feedNumber(this.blotter.feed)) {
@@ -417,6 +452,7 @@ class Desk {
   setFilter(change) {
     this.filter = { ...this.filter, ...change };
     this.tools.filtered(this.filter);
+    this.input.held = false;
     this.sendFilter();
     this.blotter.cursor = 0;
     this.blotter.scrollTo(0);
@@ -441,6 +477,7 @@ class Desk {
     this.series?.clear(row);
     this.chart?.touch();
     if (this.series) this.control({ type: "select", row });
+    this.figures.selected(row);
     this.chartHead();
     this.wake();
   }
@@ -462,6 +499,8 @@ export async function render({ model, el: host }) {
     made.start();
     window.tickglass = inspect(made);
   }
+  const children = made.stocks.length ? model.get_child("stock") : [];
+  made.stocks.forEach((stock, k) => stock.bind(children[k], model.sources[k]));
   made.bind(model);
   made.tick();
   made.wake();

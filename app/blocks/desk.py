@@ -15,14 +15,17 @@ from typing import Any, Protocol
 
 import panel as pn
 import param
+from panel.custom import Children  # type: ignore[attr-defined]
+from panel.models.esm import DataEvent
 
 from app.blocks import source
 from app.blocks.block import Block, Feeds, Strip
 from app.blocks.column import codes
+from app.blocks.stock import Stock
 from compute.table import STALE_S
 
 LAYOUTS = Path(__file__).resolve().parents[2] / "layouts"
-FIRST = "overview"
+FIRST = ("overview", "risk")
 
 
 class Session(Protocol):
@@ -46,9 +49,9 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
 
 @cache
 def desks() -> list[list[str]]:
-    """Title and address of every desk there is, the overview first; for the links of the bar."""
+    """Title and address of every desk there is, the two most looked at first; for the links of the bar."""
     stems = sorted(path.stem for path in LAYOUTS.glob("*.py"))
-    stems.sort(key=lambda stem: stem != FIRST)
+    stems.sort(key=lambda stem: FIRST.index(stem) if stem in FIRST else len(FIRST))
     return [[stem.replace("_", " ").capitalize(), stem] for stem in stems]
 
 
@@ -61,14 +64,27 @@ def component() -> type[Any]:
 
         spec = param.String(doc="Desk spec, JSON")
         reference = param.String(doc="Instruments, JSON")
+        stock = Children(doc="What stock blocks show, in the order of the panels")
+        sources = param.List(doc="Names of their sources")
 
         _esm = source.module()
 
         session: Session | None = None
 
+        @classmethod
+        def _render_esm(cls, *_: Any, **__: Any) -> str:
+            return source.module()  # As it is: Panel looks through 200 kB for indents, each time.
+
         def _handle_msg(self, data: Any) -> None:
             if self.session is not None and isinstance(data, dict):
                 self.session.control(data)
+
+        def _server_event(self, doc: Any, event: Any) -> None:
+            if isinstance(event, DataEvent):
+                # Panel would count itself busy and tell every page so: 1 ms for each message.
+                self._handle_msg(event.data)
+            else:
+                super()._server_event(doc, event)
 
     return TickglassDesk
 
@@ -85,6 +101,11 @@ class Desk:
     right: Sequence[Block] = ()
     # Of the left and the right stack: on a wide screen, and below 1500 px.
     widths: tuple[int, int, int, int] = (320, 448, 264, 336)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All of them in the order of the panels."""
+        return [*self.left, *self.centre, *self.foot, *self.right]
 
     def spec(self) -> dict[str, Any]:
         """What travels: `feeds` numbered as on the wire, `panels` by place."""
@@ -117,7 +138,14 @@ class Desk:
     def view(self) -> Any:
         """The component for the current document, joined to its session."""
         spec = self.spec()
-        made = component()(spec=json.dumps(spec), sizing_mode="stretch_both", margin=0)
+        stock = [block.made() for block in self.blocks if isinstance(block, Stock)]
+        made = component()(
+            spec=json.dumps(spec),
+            stock=[shown for _, shown in stock],
+            sources=[name for name, _ in stock],
+            sizing_mode="stretch_both",
+            margin=0,
+        )
         made.session = join(spec, pn.state.curdoc, made._send_msg)  # noqa: SLF001
         made.reference = made.session.reference
         return made

@@ -85,7 +85,7 @@ class FeedPanel {
     this.fact("Glass p50 / p99 / p99.9", p50 === p50 ? `${num(p50)} / ${num(p99)} / ${num(p999)} ms` : "", p99 > 50 ? "warn" : "");
     this.fact("Pages open", num(s.sessions));
     const risk = d.health.riskAge();
-    this.fact("Risk process", risk === risk ? seconds(risk) + " ago" : "not running", risk <= RISK_LATE_S ? "" : "warn");
+    this.fact("Risk process", risk === risk ? seconds(risk) + " ago" : riskStarting(d) ? "starting" : "not running", risk <= RISK_LATE_S ? "" : "warn");
     this.fact("Live process", s.live_age_s == null ? "" : seconds(s.live_age_s) + " ago");
     this.fact("Pushes", `${num(d.rate.pushes)} /s, ${num(d.rate.bytes / 1024, 1)} kB/s`);
     this.fact("Cells painted", num(d.rate.cells) + " /s");

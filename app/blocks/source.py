@@ -12,9 +12,12 @@ from pathlib import Path
 
 ROOM = Path(__file__).parent
 SCRIPTS = (
-    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "grid.js", "blotter.js"),
-    *("lines.js", "input.js", "chart.js", "matrix.js", "panel.js", "hover.js", "alerts.js"),
-    *("tools.js", "risk.js", "strip.js", "inspect.js", "desk.js"),
+    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "condition.js", "grid.js"),
+    *("arrangement.js", "look.js", "menu.js", "blotter.js", "heads.js"),
+    *("lines.js", "input.js", "chart.js", "figure.js", "charts.js", "maps.js", "matrix.js"),
+    *("panel.js", "hover.js", "alerts.js"),
+    "whatif.js",
+    *("tools.js", "stock.js", "risk.js", "strip.js", "asof.js", "inspect.js", "desk.js"),
 )
 FONTS = (
     ("ibm-plex-sans-latin-400-normal.woff2", 400, "normal"),
@@ -39,6 +42,6 @@ def font_faces() -> str:
 def module() -> str:
     """The whole ES module as text."""
     page = font_faces() + (ROOM / "tokens.css").read_text()
-    desk = (ROOM / "desk.css").read_text()
+    desk = (ROOM / "desk.css").read_text() + (ROOM / "asof.css").read_text()
     head = f"const PAGE_STYLE = {json.dumps(page)};\nconst DESK_STYLE = {json.dumps(desk)};\n"
     return head + "\n".join((ROOM / name).read_text() for name in SCRIPTS)

@@ -2,7 +2,7 @@
 // the time from event to paint is measured here. It knows bytes and clocks, no pixels.
 
 const PUSH_MAGIC = 0x31504754, ACK_MAGIC = 0x31414754; // "TGP1", "TGA1"
-const CELLS = 1, ROWS = 2, SERIES = 3, STATUS = 4, NAMES = 5, ALERTS = 6, REFERENCE = 7, ANSWER = 8;
+const CELLS = 1, ROWS = 2, SERIES = 3, STATUS = 4, NAMES = 5, ALERTS = 6, REFERENCE = 7, ANSWER = 8, FIGURE = 9;
 const JSON_KINDS = { [STATUS]: "status", [NAMES]: "names", [ALERTS]: "alerts", [REFERENCE]: "reference", [ANSWER]: "answer" };
 
 const wallMs = () => performance.timeOrigin + performance.now();
@@ -12,8 +12,8 @@ const wallMs = () => performance.timeOrigin + performance.now();
 function readPush(buffer, on) {
   const head = new DataView(buffer, 0, 32);
   if (head.getUint32(0, true) !== PUSH_MAGIC) return null;
-  const sections = head.getUint32(4, true);
-  const push = { sequence: head.getFloat64(8, true), ts_push: head.getFloat64(16, true), epoch: head.getFloat64(24, true) };
+  const sections = head.getUint16(4, true);
+  const push = { steps: head.getUint16(6, true), sequence: head.getFloat64(8, true), ts_push: head.getFloat64(16, true), epoch: head.getFloat64(24, true) };
   let at = 32;
   for (let i = 0; i < sections; i++) {
     const view = new DataView(buffer, at, 8);
@@ -22,6 +22,7 @@ function readPush(buffer, on) {
     if (kind === CELLS) on.cells(feed, readCells(buffer, at));
     else if (kind === ROWS) on.rows(feed, readRows(buffer, at));
     else if (kind === SERIES) on.series(feed, readSeries(buffer, at));
+    else if (kind === FIGURE) on.figure(readFigure(buffer, at));
     else if (JSON_KINDS[kind]) on[JSON_KINDS[kind]](JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, at, bytes))));
     at += bytes;
   }

@@ -8,7 +8,9 @@ from app.settings import ROOT
 COMMANDS = [
     *([], ["up"], ["replay"], ["live"], ["record"], ["web"], ["standin"], ["standin", "kafka"]),
     *(["standin", "redis"], ["standin", "clickhouse"], ["audit"], ["audit", "count"], ["bench"]),
-    *(["audit", "alerts"],),
+    *(["audit", "alerts"], ["audit", "verify"], ["audit", "export"], ["audit", "prove"]),
+    *(["audit", "check"], ["audit", "rebuild"], ["audit", "keys"], ["audit", "rotate-key"]),
+    *(["seal"], ["witness"]),
     ["test"],
 ]
 

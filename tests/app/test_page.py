@@ -93,3 +93,18 @@ def test_names_and_alerts_are_sent_once_and_again_when_they_change(mirror):
     assert notes.news(others) == []
     known.forget()
     assert set(read(notes.news(known))) == {NAMES, ALERTS}
+
+
+def test_pages_are_told_what_risk_still_makes_ready_and_when_it_is_done(mirror):
+    notes, known = Notes(mirror), Known(0)
+    now_ms = mirror.now_ns() / 1e6
+    mirror.health = {"risk.0": {"now_ms": now_ms, "starting": "options, 2 of 3"}}
+    notes.take()
+    assert read(notes.news(known))[NAMES] == {"keys": {"process": ["options, 2 of 3"]}}
+    mirror.names = b'{"keys":{"book":["One"]}}'
+    notes.take()
+    said = {"book": ["One"], "process": ["options, 2 of 3"]}
+    assert read(notes.news(known))[NAMES] == {"keys": said}
+    mirror.health["risk.0"]["now_ms"] = now_ms - 60_000  # It ended while it made ready.
+    notes.take()
+    assert read(notes.news(known))[NAMES] == {"keys": {"book": ["One"]}}

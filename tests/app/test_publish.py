@@ -54,9 +54,12 @@ class Said:
     """A publisher that remembers the rows it was given."""
 
     def __init__(self):
-        self.rows = []
+        self.rows, self.refused = [], []
 
-    def publish(self, topic, partition, value, key=None):
+    def publish(self, topic, partition, value, key=None, headers=None):
+        if topic == "quarantine":
+            self.refused.append((value, dict(headers)["topic"]))
+            return
         assert (topic, partition) == (REFERENCE_TOPIC, -1)
         self.rows.append(Instrument.from_json(value))
         assert key == self.rows[-1].symbol.encode()

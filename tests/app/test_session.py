@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import struct
+import weakref
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.session import ACK, PUSH_MAGIC, WINDOW, Hub, Session, frame_push
+from app.push import ACK, PUSH_MAGIC, frame_push
+from app.session import WINDOW, Hub, Session
 from app.view import ALERTS, ANSWER, CELLS, NAMES, REFERENCE, ROWS, SERIES, STATUS
 from compute import delta
 from compute.bus import BusError
@@ -50,9 +53,10 @@ class Socket:
             return False
         self.pushes.append(push)
         body = unframe(push)[-1]
-        magic, count, sequence, _ts, _epoch = struct.unpack_from("<IIddd", body)
+        magic, count, steps, sequence, _ts, _epoch = struct.unpack_from("<IHHddd", body)
         assert magic == PUSH_MAGIC
         self.sequence = int(sequence)
+        self.steps = steps
         at, seen = 32, 0
         while at < len(body):
             feed, kind, size = struct.unpack_from("<HHI", body, at)
@@ -271,6 +275,7 @@ def test_a_chart_follows_the_selection(desk):
     ack(session, socket)
     desk.mirror.history.sample(1_000.0, desk.mirror.tables["instruments"])
     session.control({"type": "select", "row": 3})
+    ack(session, socket)
     row, mode, values = socket.series[-1]
     assert (row, mode) == (3, 0)
     assert values[0, 0] == 1_000.0
@@ -595,3 +600,58 @@ def test_the_strip_says_how_old_risk_is(desk):
     assert desk.hub.status()["notes"] == ["risk numbers are 7 s old"]
     desk.mirror.live.problem = "Redis is away"
     assert desk.hub.status()["notes"] == ["Redis is away"]
+
+
+def test_sessions_that_come_and_go_leave_nothing_behind(desk):
+    seen = []
+    for k in range(50):
+        session, socket = desk.open(k % 7, 5)
+        ack(session, socket)
+        desk.change([(k % 10, LAST, float(k))])
+        session.close()
+        seen += [weakref.ref(session), weakref.ref(socket)]
+    del session, socket
+    desk.change([(1, LAST, -1.0)])
+    gc.collect()
+    assert not desk.hub.sessions
+    assert not [one for one in seen if one() is not None]
+    assert len(desk.hub._standings) <= 1
+
+
+def test_pages_that_stand_equally_share_what_comes_next(desk):
+    """One is in the lead, the others take what it found; a wish takes a page out of the line."""
+    pages = [desk.open() for _ in range(4)]
+    for session, socket in pages:
+        ack(session, socket)
+    desk.change([(2, LAST, 1.0)])
+    for session, socket in pages:
+        ack(session, socket)
+    desk.change([(2, LAST, 2.0)])
+    standings = {id(session.standing) for session, _ in pages}
+    assert len(standings) == 1
+    session, socket = pages[0]
+    session.control({"type": "viewport", "feed": 0, "first": 5, "count": 6})
+    ack(session, socket)
+    assert session.standing is not pages[1][0].standing
+    for other, its in pages[1:]:
+        ack(other, its)
+    desk.change([(k, LAST, 3.0 + k) for k in range(12)])
+    for one, its in pages:
+        ack(one, its)
+        np.testing.assert_array_equal(its.page.cells, desk.truth(one))
+
+
+def test_a_push_says_how_many_steps_it_makes_up_for(desk):
+    session, socket = desk.open()
+    ack(session, socket)
+    desk.change([(3, LAST, 1.0)])
+    ack(session, socket)
+    desk.change([(3, LAST, 2.0)])
+    assert socket.steps == 1
+    ack(session, socket)
+    socket.open = False
+    for k in range(5):
+        desk.change([(3, LAST, 10.0 + k)])
+    socket.open = True
+    desk.change([(3, LAST, 20.0)])
+    assert socket.steps == 6

@@ -8,7 +8,7 @@ from redis import Redis
 from app import probe, standins
 from app.process import Stop
 from ingest.quarantine import QUARANTINE_TOPIC
-from ingest.source import ALERTS_TOPIC, REFERENCE_TOPIC, TOPICS
+from ingest.source import ALERTS_TOPIC, DIGESTS_TOPIC, REFERENCE_TOPIC, ROOTS_TOPIC, TOPICS
 
 
 def drained(address, topic, partition, wait_ms=3):
@@ -23,7 +23,8 @@ def drained(address, topic, partition, wait_ms=3):
 def test_the_kafka_stand_in_starts_with_all_topics_and_nothing_in_them(settings, kafka):
     producer = Producer({"bootstrap.servers": kafka})
     topics = producer.list_topics(timeout=5).topics
-    assert set(topics) == {*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC}
+    others = {REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC, ROOTS_TOPIC, DIGESTS_TOPIC}
+    assert set(topics) == {*TOPICS, *others}
     assert {len(topic.partitions) for topic in topics.values()} == {settings.partitions}
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
     for topic in topics:

@@ -66,7 +66,10 @@ def roles(process):
     return found
 
 
-ALL = {"kafka", "redis", "clickhouse", "live", "risk", "replay", "record", "web"}
+ALL = {"kafka", "redis", "clickhouse", "live", "risk", "replay", "record", "tape", "web"} | {
+    "seal",
+    "witness",
+}
 
 
 def recorded(log):

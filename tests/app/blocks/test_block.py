@@ -56,7 +56,9 @@ def test_every_feed_of_every_desk_can_be_served() -> None:
 
 
 def test_desks_name_each_other() -> None:
-    assert Desk("Test").spec()["desks"][:2] == [["Overview", "overview"], ["Risk", "risk"]]
+    told = Desk("Test").spec()["desks"]
+    assert told[:2] == [["Overview", "overview"], ["Risk", "risk"]]
+    assert [stem for _, stem in told[2:]] == sorted(stem for _, stem in told[2:])
 
 
 def test_the_status_feed_is_always_there() -> None:

@@ -314,3 +314,114 @@ def test_nothing_is_clipped(open_page, still, size, theme) -> None:
         "(all) => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
     )
     assert not heads
+
+
+def what_if(page: Any) -> Any:
+    return page.locator(".panel.what_if")
+
+
+def write_trade(page: Any, symbol: str, quantity: str) -> None:
+    page.keyboard.press("w")
+    page.keyboard.type(symbol)
+    page.keyboard.press("Enter")
+    page.keyboard.type(quantity)
+    page.keyboard.press("Tab")
+
+
+def test_what_if_is_asked_by_keyboard_and_shown_before_and_after(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    write_trade(page, "nvd", "200k")
+    rows = what_if(page).locator(".changes tbody tr")
+    rows.first.wait_for()
+    asked = [m for m in still.ask(heard=1) if m["type"] == "what_if"]
+    (trade,) = asked[0]["trades"]
+    row = trade["instrument"]
+    (mark,) = still.ask(table="instruments", rows=[row], columns=["mark"])[0]
+    assert trade == {"book": 0, "instrument": row, "quantity": 200_000, "price": None}
+    cells = rows.first.locator("th, td").all_inner_texts()
+    after = 200.0 + 0.2 * mark
+    assert cells == ["Gross M", "200.0", group(after, 1, 1, False), group(0.2 * mark, 1, 1, True)]
+    assert rows.count() == 10
+    moved = what_if(page).locator(".moves li")
+    assert "Fund gross" in moved.first.inner_text()
+    assert "over limit" in moved.first.inner_text()
+    page.wait_for_timeout(2600)  # It is live: the same is asked again while it stands.
+    assert len([m for m in still.ask(heard=1) if m["type"] == "what_if"]) > len(asked)
+    page.get_by_role("button", name="Clear").click()
+    what_if(page).locator(".changes").wait_for(state="hidden")
+
+
+def test_what_is_wrong_is_said_at_its_own_line_and_nothing_is_asked(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    write_trade(page, "nvd", "lots")
+    why = what_if(page).locator(".trade.wrong .why")
+    why.wait_for()
+    assert why.inner_text() == "lots is no quantity; write it like -1,500 or 2.5m"
+    page.keyboard.press("Escape")
+    assert not [m for m in still.ask(heard=1) if m["type"] == "what_if"]
+    what_if(page).get_by_label("Price").first.fill("101.25")
+    what_if(page).get_by_label("Quantity, signed").first.fill("-2.5m")
+    what_if(page).locator(".changes").wait_for()
+    asked = next(m for m in still.ask(heard=1) if m["type"] == "what_if")
+    (trade,) = asked["trades"]
+    assert (trade["quantity"], trade["price"]) == (-2_500_000, 101.25)
+    assert why.count() == 0
+
+
+def test_instruments_are_found_by_their_letters(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    page.keyboard.press("w")
+    page.keyboard.type("nosuchthing")
+    found = page.get_by_role("listbox").get_by_role("option")  # Not those of the books' lists.
+    assert found.count() == 0
+    page.keyboard.press("Tab")
+    why = what_if(page).locator(".trade.wrong .why")
+    why.wait_for()
+    assert why.inner_text() == "no instrument is called nosuchthing"
+    symbol = what_if(page).get_by_role("combobox", name="Instrument").first
+    symbol.fill("")
+    symbol.type("NVD")
+    assert found.count() == 8
+    assert found.first.get_attribute("aria-selected") == "true"
+    page.keyboard.press("ArrowDown")
+    second = found.nth(1).locator("b").inner_text()
+    page.keyboard.press("Enter")
+    assert symbol.input_value() == second
+    assert page.get_by_role("listbox").count() == 0  # Closed, and so hidden from readers.
+
+
+def test_a_risk_that_does_not_answer_is_said_and_old_figures_fade(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    write_trade(page, "nvd", "1,000")
+    what_if(page).locator(".changes").wait_for()
+    still.ask(deaf=True)
+    said = what_if(page).locator(".said.warn")
+    said.wait_for(timeout=15_000)
+    assert said.inner_text() == "Risk did not answer"
+    assert "held" in what_if(page).get_attribute("class")
+    still.ask(deaf=False)
+    said.wait_for(state="hidden", timeout=15_000)
+    assert "held" not in what_if(page).get_attribute("class")
+
+
+def test_positions_say_where_their_mark_is_from_and_how_old_it_is(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    rows = page.evaluate("() => tickglass.rows()")[:12]
+    words = {2.0: "mid", 3.0: "last", 5.0: "previous close"}
+    for row in rows:
+        source, age = (
+            page.evaluate("([r, c]) => tickglass.cell(r, c)", [row, name])
+            for name in ("mark_source", "ts_mark")
+        )
+        assert source["text"] == words[source["value"]]
+        assert age["text"].endswith((" s", " m"))
+
+
+def test_a_risk_that_is_silent_is_tagged_with_its_age(open_page, still) -> None:
+    page = open_risk(open_page, still)
+    still.ask(risk_age_s=9.0)
+    tag = page.locator(".panel.limits .tag")
+    tag.wait_for()
+    assert tag.inner_text().split()[0] == "RISK"
+    still.ask(risk_age_s=0.1)
+    tag.wait_for(state="hidden")

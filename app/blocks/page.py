@@ -1,0 +1,50 @@
+"""Door: Panel's making of a page, with what is the same for every page made once.
+
+The server's loop pushes to everybody, so a page that is being made stops it. What Panel finds
+anew for each page although it depends on nothing of it (scripts, styles, what models need) takes
+half of that time; here it is remembered by the kinds of models on the page.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+from panel.io import server as panel_server
+
+SWITCH_SECONDS = 0.0005  # A thread that works on Python gives the loop its turn within this.
+BUNDLES_MAX = 64  # Kinds of pages; a desk is one.
+
+Make = Callable[..., Any]
+
+
+def remembered(make: Make) -> Make:
+    """`bundle_resources` that answers pages of the same models and settings with one bundle."""
+    known: dict[Any, Any] = {}
+
+    def bundle(roots: Any, resources: Any, *arguments: Any, **options: Any) -> Any:
+        if roots is None:
+            return make(roots, resources, *arguments, **options)
+        kinds = frozenset(type(model) for root in roots for model in root.references())
+        settings = tuple(
+            repr(getattr(pn.config, name)) for name in ("raw_css", "css_files", "js_files")
+        )
+        place = (resources.mode, getattr(resources, "root_url", ""), pn.state.rel_path)
+        key = (kinds, settings, place, repr(arguments), repr(options), pn.config.theme)
+        found = known.get(key)
+        if found is None:
+            if len(known) >= BUNDLES_MAX:
+                known.clear()
+            found = known[key] = make(roots, resources, *arguments, **options)
+        return found
+
+    bundle.tickglass = True  # type: ignore[attr-defined]
+    return bundle
+
+
+def lighten() -> None:
+    """Make pages so in this process; once."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    make = vars(panel_server)["bundle_resources"]
+    if not hasattr(make, "tickglass"):
+        panel_server.bundle_resources = remembered(make)  # type: ignore[attr-defined]

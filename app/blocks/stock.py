@@ -1,0 +1,62 @@
+"""Door: stock Bokeh, HoloViews or Panel beside our own blocks, on the same numbers.
+
+A `Stock` block has a ColumnDataSource with a viewport of a table: one array a column, `rows`
+long, blank where the view has fewer rows. The desk's own pushes keep it current in the page:
+cells go into its arrays and Bokeh is told by the signal of its own `patch`, so that glyphs
+repaint, and nothing travels twice. On the server the document holds the source blank: whoever
+joins late or comes back is sent the numbers by the push that follows, as every page is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import panel as pn
+from bokeh.models import ColumnDataSource
+
+from app.blocks.block import Block, grid_feed
+
+ROWS_MAX = 400  # What a viewport may have.
+
+
+@dataclass(frozen=True, slots=True)
+class Stock(Block):
+    """What `make` makes of a source: a Bokeh figure, a HoloViews element (see `bind`), a panel.
+
+    The source has the named columns of the first `rows` rows of the table.
+    """
+
+    make: Callable[[ColumnDataSource], Any] = pn.pane.Str
+    table: str = "instruments"
+    columns: Sequence[str] = field(default_factory=tuple)
+    rows: int = 45
+    height: int = 300
+    narrow: int | None = 220
+
+    kind = "stock"
+
+    def __post_init__(self) -> None:
+        """ValueError where a viewport cannot have so many rows."""
+        if not 0 < self.rows <= ROWS_MAX:
+            raise ValueError(f"a source has 1 to {ROWS_MAX} rows, not {self.rows}")
+
+    def own(self) -> dict[str, dict[str, Any]]:
+        """A viewport of its own, that no scrolling moves."""
+        return {"cells": grid_feed(self.table, self.columns, 0, self.rows)}
+
+    def made(self) -> tuple[str, Any]:
+        """For one page: the name of its source, and what is shown."""
+        blank = {name: np.full(self.rows, np.nan) for name in self.columns}
+        source = ColumnDataSource(blank)
+        source.name = f"tickglass-{source.id}"
+        return source.name, pn.panel(self.make(source), sizing_mode="stretch_both", margin=0)
+
+
+def bind(element: Any, source: ColumnDataSource) -> Any:
+    """A HoloViews element whose glyph shows `source`, in which its dimensions are columns."""
+
+    def hook(plot: Any, _element: Any) -> None:
+        plot.handles["glyph_renderer"].data_source = source
+
+    return element.opts(hooks=[hook])

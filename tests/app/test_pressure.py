@@ -1,0 +1,145 @@
+"""Pages that are slow, asleep or hidden: the newest for them, bounded memory for the server.
+
+The product's own web server over a Redis of its own, in which numbers move at a known pace; the
+pages are a Chromium's, and sockets that speak its protocol.
+"""
+
+import time
+
+import psutil
+import pytest
+
+from app.standins import StandinError
+from bench import teller
+from tests.browser import chromium
+
+TICKS_PER_S = 20.0
+BUSY_MS = 120
+SETTLE_SECONDS = 15.0
+OPEN = "() => window.tickglass && window.tickglass.stats().total > 0"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A market that ticks, and a web server that shows it: (teller, server process, address)."""
+    folder = tmp_path_factory.mktemp("pressure")
+    try:
+        with teller.redis(folder) as address:
+            told = teller.Teller(address)
+            with teller.web(folder, address) as (process, port), told.telling(TICKS_PER_S):
+                yield told, psutil.Process(process.pid), f"http://127.0.0.1:{port}/overview"
+    except StandinError as error:
+        pytest.skip(f"no Redis to stand in: {error}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as made:
+        yield made
+
+
+def opened(browser, url):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(url)
+    page.wait_for_function(OPEN)
+    return page
+
+
+@pytest.mark.requires("chromium")
+def test_a_busy_page_shows_values_that_stay_young_and_says_so(desk, browser):
+    """Age at paint beyond the page's own work: what waiting in queues would add, and go on adding.
+
+    Each push keeps the page busy for BUSY_MS before it is drawn, at more pushes than it can take.
+    """
+    _, _, url = desk
+    page = opened(browser, url)
+    page.evaluate(
+        """(busy) => { const draw = window.requestAnimationFrame;
+          window.requestAnimationFrame = (paint) => draw.call(window, (t) => {
+            const end = performance.now() + busy;
+            while (performance.now() < end) ;
+            paint(t); }); }""",
+        BUSY_MS,
+    )
+    time.sleep(2)
+    page.evaluate("() => { tickglass.drain(); return 0; }")
+    ages = []
+    for _ in range(6):
+        time.sleep(1)
+        ages.append(sorted(page.evaluate("() => Array.from(tickglass.drain())")))
+    medians = [found[len(found) // 2] for found in ages if found]
+    assert len(medians) >= 4
+    # Twenty pushes a second and eight paints: without acknowledgements values would be 0.6 s older
+    # each second. How old they are is for the bench: here other things run beside.
+    assert max(medians[-3:]) - min(medians[:3]) < 1_200, f"values grow old: {medians}"
+    page.wait_for_function("() => /CONFLATED/.test(tickglass.tag())", timeout=5_000)
+    page.close()
+
+
+@pytest.mark.requires("chromium")
+def test_a_hidden_page_catches_up_when_it_is_looked_at(desk, browser):
+    told, _, url = desk
+    page = opened(browser, url)
+    page.evaluate(
+        """() => { window.frames = window.requestAnimationFrame;
+          window.kept = [];
+          window.requestAnimationFrame = (paint) => window.kept.push(paint); }"""
+    )  # As a background tab: frames do not come.
+    time.sleep(1.0)  # What was on its way has come; nothing is acknowledged from here on.
+    before = page.evaluate("() => tickglass.counted().pushes")
+    time.sleep(2.0)
+    asleep = page.evaluate("() => tickglass.counted().pushes") - before
+    assert asleep <= 1  # It is not even sent what it will not paint.
+    page.evaluate(
+        "() => { window.requestAnimationFrame = frames; kept.forEach((paint) => frames(paint)); }"
+    )
+    page.wait_for_function("(n) => tickglass.stats().painted > n", arg=told.sequence)
+    page.close()
+
+
+def test_a_page_that_stops_reading_costs_no_memory_and_wakes_to_the_newest(desk):
+    _, server, url = desk
+    crowd = teller.Crowd(url, 6)
+    try:
+        time.sleep(1)
+        before = server.memory_info().rss
+        for number in range(3):
+            crowd.ask(stall=number)
+        time.sleep(4)
+        assert server.memory_info().rss - before < 16 << 20
+        stat = crowd.ask()
+        for number in range(3):
+            crowd.ask(wake=number)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            now = crowd.ask()
+            if min(now["sequences"]) >= max(stat["sequences"]):
+                break
+            time.sleep(0.05)
+        assert min(now["sequences"]) >= max(stat["sequences"])
+        late = [now["each"][k] - stat["each"][k] for k in range(3)]
+        ahead = now["sequences"][5] - stat["sequences"][5]
+        assert all(pushes <= ahead + 4 for pushes in late)  # A window, one message, then as all.
+    finally:
+        crowd.stop()
+
+
+def test_pages_that_are_closed_are_forgotten(desk):
+    told, server, url = desk
+    port = url.split(":")[2].split("/")[0]
+    crowd = teller.Crowd(url, 8)
+    try:
+        wait_for(lambda: told.bus.health()[f"web.{port}"]["sessions"] >= 8)
+        crowd.ask(close=8)
+        wait_for(lambda: told.bus.health()[f"web.{port}"]["sessions"] == 0)
+        assert crowd.ask()["lost"] == 0
+        assert server.is_running()
+    finally:
+        crowd.stop()
+
+
+def wait_for(found):
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
