@@ -3,6 +3,8 @@
 Instruments as a page reads them, the names of groups, books and limits, and the alerts. A page is
 made with all instruments; later it is sent those that changed since, names and alerts when they
 change. Everybody who misses the same is sent the same bytes.
+
+Among the names' keys `process` is one list: what the process `risk` still makes ready, if it does.
 """
 
 import json
@@ -10,6 +12,7 @@ import threading
 from operator import attrgetter
 from typing import Any
 
+from app import status
 from app.mirror import Mirror
 from app.view import ALERTS, NAMES, NO_FEED, REFERENCE, json_section
 
@@ -121,6 +124,15 @@ class Known:
         self.instruments, self.names, self.alerts = self.made_with, 0, 0
 
 
+def _with_process(names: bytes, starting: str) -> bytes:
+    """The names, and what is still made ready among their keys."""
+    if not starting:
+        return names or b"{}"
+    told = json.loads(names) if names else {}
+    keys = {**told.get("keys", {}), "process": [starting]}
+    return json.dumps({**told, "keys": keys}, separators=(",", ":")).encode()
+
+
 class Notes:
     """All of it for one web process."""
 
@@ -129,12 +141,16 @@ class Notes:
         self.mirror = mirror
         self.instruments = Instruments(mirror)
         self.names, self.alerts = Note(NAMES), Note(ALERTS)
+        self._told: tuple[bytes, str] = (b"", "")  # Names as risk told them, and what it prepares.
         self.take()
 
     def take(self) -> None:
         """Look at what the mirror has heard."""
         self.instruments.take()
-        self.names.take(self.mirror.names)
+        told = self.mirror.names, status.starting(self.mirror.health, self.mirror.now_ns() / 1e6)
+        if told != self._told:
+            self._told = told
+            self.names.take(_with_process(*told))
         self.alerts.take(self.mirror.alerts)
 
     @property

@@ -17,6 +17,7 @@ from ingest.feeds import open as feeds
 from ingest.feeds.feed import FeedError, Tally
 from ingest.instrument import Instrument
 from ingest.market import Market
+from ingest.quarantine import RefusedLines
 from ingest.replay import Recorded, Replay, Script, Synthetic
 from ingest.source import REFERENCE_TOPIC, Publisher
 from ingest.universe import universe
@@ -133,6 +134,7 @@ class ReferenceRows:
         """PublishError where the file cannot be read; rows that are refused are told."""
         self.path, self.partitions = path, partitions
         self.rows = {row.id: row for row in known}  # As published.
+        self.refused = RefusedLines(REFERENCE_TOPIC)
         self._stamp = self._due = 0.0
         try:
             self._stamp = path.stat().st_mtime
@@ -147,7 +149,7 @@ class ReferenceRows:
         back.
         """
         loaded = reference_file.load(self.path, self.rows.values(), self.partitions)
-        for refusal in loaded.refused:
+        for refusal in self.refused.take(loaded.refused):
             print(f"Refused: {refusal}", file=sys.stderr)  # noqa: T201
         found = [row for row in loaded.rows if self.rows.get(row.id) != row]
         self.rows |= {row.id: row for row in found}
@@ -164,6 +166,7 @@ class ReferenceRows:
         except OSError:
             return 0  # It is being written anew, or is away: the rows stand as they are.
         self._stamp = stamp
+        self.refused.keep(publisher)
         _publish(found, publisher)
         return len(found)
 
@@ -274,6 +277,8 @@ def _announce(
 ) -> None:
     """Publish the reference rows now: readers take them up while we make ready."""
     _publish(list(reference.rows.values()) if reference else rows, publisher)
+    if reference:
+        reference.refused.keep(publisher)
     publisher.flush(FLUSH_SECONDS)
 
 

@@ -22,6 +22,11 @@ def fresh(health: Health, now_ms: float) -> dict[str, Mapping[str, Any]]:
     return {role: row for role, row in health.items() if (row.get("now_ms") or 0) >= oldest_ms}
 
 
+def starting(health: Health, now_ms: float, role: str = "risk.0") -> str:
+    """What a process says that it still makes ready; "" where it does not, or says nothing now."""
+    return str(fresh(health, now_ms).get(role, {}).get("starting") or "")
+
+
 def reported(health: Health, since_ms: float, kinds: Iterable[str]) -> bool:
     """Whether a process of every kind (`live`, `record`) has reported since `since_ms`."""
     alive = {role.partition(".")[0] for role, row in health.items() if row["now_ms"] >= since_ms}

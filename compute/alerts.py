@@ -12,20 +12,51 @@ That also makes it harmless to read an ask twice.
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from compute import ask
 from compute.ask import Acknowledge, AskError, WhatIf
-from compute.incident import ACKNOWLEDGED, Incidents, read
+from compute.incident import ACKNOWLEDGED, CLEARED, OK, Incidents, read
 from compute.limits import Alert
 from ingest import clock
-from ingest.fund import Fund
+from ingest.fund import EACH, UNNAMED, Fund
 from ingest.source import ALERTS_TOPIC, Message
 
 ASK_SECONDS_MAX = 30.0  # Older ones are not answered: who asked is gone, or asks again.
 TELL_SECONDS = 5.0  # Again this often, because Redis may have forgotten.
 RESTORE_NS = 90 * 86_400 * 10**9  # How far back the topic is read at the start.
 FLUSH_SECONDS = 5.0
+
+
+def gone(alert: Alert, fund: Fund) -> str:
+    """Why nobody watches what `alert` is of any more; "" where somebody does."""
+    limit = next((one for one in fund.limits if one.id == alert.limit), None)
+    if limit is None:
+        return "the limit was removed"
+    if (limit.measure, limit.scope) != (alert.measure, alert.scope):
+        return "the limit is on something else now"
+    if limit.key not in (EACH, alert.key):
+        return "the limit is on another group now"
+    names = fund.keys(limit.scope)
+    unnamed = alert.key == UNNAMED or alert.key.isdigit()  # Of a book that only fills know.
+    lost = bool(names) and alert.key not in names and not unnamed
+    return f"the fund has no {limit.scope} of that name now" if lost else ""
+
+
+def closed(newest: Alert, reason: str, ts_ns: int) -> Alert:
+    """The message that ends an incident which no value ends."""
+    return replace(
+        newest,
+        number=newest.number + 1,
+        kind=CLEARED,
+        level=OK,
+        before=newest.level,
+        ts_alert=ts_ns,
+        value=None,
+        person="",
+        reason=reason,
+    )
 
 
 class Limits(Protocol):
@@ -46,6 +77,9 @@ class Exposure(Protocol):
 
     def what_if(self, trades: Any) -> Any:
         """What would change."""
+
+    def rows_of_books(self, books: set[int]) -> list[int]:
+        """Rows of EXPOSURES: the fund's, and theirs."""
 
 
 class Bus(Protocol):
@@ -96,8 +130,8 @@ class Alerts:
     def restore(self, messages: Iterable[Message]) -> None:
         """Take up what was told before, oldest first in each partition, before the first step.
 
-        Of incidents that are over nothing but the newest end is kept; what is of limits that the
-        fund no longer has is not taken up.
+        Of incidents that are over nothing but the newest end is kept. One of a limit that the fund
+        no longer has is closed now, with the reason: nobody watches it any more.
         """
         standing: dict[str, list[Alert]] = {}
         over: dict[tuple[int, str], Alert] = {}
@@ -112,12 +146,14 @@ class Alerts:
                 over[alert.limit, alert.key] = alert
             else:
                 standing.setdefault(alert.alert, []).append(alert)
-        have = {limit.id for limit in self.exposure.fund.limits}
-        self.incidents.drop({one.newest.limit for one in self.incidents.open} - have)
         kept = [*over.values(), *(one for story in standing.values() for one in story)]
-        kept = [one for one in kept if one.limit in have]
+        kept = [one for one in kept if not gone(one, self.exposure.fund)]
         # Messages of one incident may be of one moment: raised, and seen in the same step.
         self.exposure.limits.restore(sorted(kept, key=lambda one: (one.ts_alert, one.number)))
+        for incident in self.incidents.open:
+            reason = gone(incident.newest, self.exposure.fund)
+            if reason:
+                self.take(closed(incident.newest, reason, self.now_ns()))
 
     def listen(self) -> None:
         """Hear what people asked since; BusError where Redis does not answer."""
@@ -134,7 +170,8 @@ class Alerts:
                 name = error.name if isinstance(error, AskError) else name
                 self.refused += 1
                 self.problem = str(error)
-                answer = {"error": self.problem}
+                trade = getattr(error, "trade", None)
+                answer = {"error": self.problem} | ({} if trade is None else {"trade": trade})
             if name:
                 self.bus.answer(name, json.dumps({"id": name, **answer}).encode())
             if slow:
@@ -174,7 +211,8 @@ class Alerts:
         if self._ms() - asked_ms > ASK_SECONDS_MAX * 1e3:
             raise ValueError("asked too long ago; ask again")
         if isinstance(asked, WhatIf):
-            return {"what_if": ask.answer(self.exposure.what_if(asked.trades))}
+            rows = self.exposure.rows_of_books({trade.book for trade in asked.trades})
+            return {"what_if": ask.answer(self.exposure.what_if(asked.trades), rows)}
         incident = self.incidents.named(asked.alert)
         if incident is not None and incident.newest.kind != ACKNOWLEDGED:
             newest = incident.newest

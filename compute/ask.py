@@ -5,7 +5,8 @@
 {"type": "what_if", "id": ASK, "trades": [{"book", "instrument", "quantity", "price"?}, ...]}
 
 Answers: {"id", "acknowledged": {the alert's message}}, {"id", "what_if": see `answer`}, or {"id",
-"error": a sentence}. An id is new with every ask, because answers stay a while.
+"error": a sentence} with "trade" where one of the trades is wrong, from 0. An id is new with every
+ask, because answers stay a while.
 
 `read` believes nothing: whatever a browser sends is an ask or a ValueError.
 """
@@ -14,33 +15,37 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compute.bus import ASK_BYTES_MAX
 from compute.holding import Trade
 from compute.table import BOOKS_MAX, EXPOSURES, SCENARIOS, VALUE_AT_RISK, Table
-
-if TYPE_CHECKING:
-    from compute.exposure import Change
+from compute.what_if import Change, TradeError
 
 PERSON_LENGTH_MAX = 64
 ALERT_LENGTH_MAX = 64  # Three whole numbers.
 TRADES_MAX = 200
 QUANTITY_MAX = 1e15
+# Of a group, before and after: columns of EXPOSURES, then of VALUE_AT_RISK.
+MEASURES = ("gross", "net", "delta", "beta", "gamma", "vega", "theta", "dv01", "cs01", "day_pnl")
+LOSSES = ("hist_99", "es_975")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class AskError(ValueError):
-    """What came is no ask; `name` is who waits for an answer, if that could be read."""
+    """What came is no ask; `name` is who waits for an answer, if that could be read.
 
-    def __init__(self, text: str, name: str = "") -> None:
+    `trade`: which of the trades is wrong, from 0; None where that is not what is wrong.
+    """
+
+    def __init__(self, text: str, name: str = "", trade: int | None = None) -> None:
         """Keep whom to tell."""
         super().__init__(text)
-        self.name = name
+        self.name, self.trade = name, trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def read(data: bytes) -> Acknowledge | WhatIf:
     try:
         return kinds[kind](told, name)
     except ValueError as error:
-        raise AskError(str(error), name) from None
+        raise AskError(str(error), name, getattr(error, "trade", None)) from None
 
 
 def person_of(told: Any) -> str:
@@ -114,21 +119,22 @@ def _what_if(told: dict[str, Any], name: str) -> WhatIf:
         raise ValueError("who asks what would be gives an id, to find the answer by")
     if not isinstance(trades, list) or not 0 < len(trades) <= TRADES_MAX:
         raise ValueError(f"trades are a list of 1 to {TRADES_MAX}")
-    return WhatIf(name, tuple(_trade(number, one) for number, one in enumerate(trades, 1)))
+    return WhatIf(name, tuple(_trade(number, one) for number, one in enumerate(trades)))
 
 
 def _trade(number: int, told: Any) -> Trade:
+    """One trade; TradeError says what is wrong with it."""
     one = told if isinstance(told, dict) else {}
     book, instrument, price = one.get("book"), one.get("instrument"), one.get("price")
     quantity = _finite(one.get("quantity"))
     if type(book) is not int or not 0 <= book < BOOKS_MAX:
-        raise ValueError(f"trade {number}: book is 0 to {BOOKS_MAX - 1}")
+        raise TradeError(number, f"book is 0 to {BOOKS_MAX - 1}")
     if type(instrument) is not int or not 0 <= instrument < 2**32:
-        raise ValueError(f"trade {number}: instrument is an instrument's id")
+        raise TradeError(number, "instrument is an instrument's id")
     if not abs(quantity) <= QUANTITY_MAX:  # Also refuses NaN.
-        raise ValueError(f"trade {number}: quantity is a number up to {QUANTITY_MAX:g}")
+        raise TradeError(number, f"quantity is a number up to {QUANTITY_MAX:g}")
     if price is not None and not abs(_finite(price)) <= QUANTITY_MAX:
-        raise ValueError(f"trade {number}: price is a number, or left out for the mark")
+        raise TradeError(number, "price is a number, or left out for the mark")
     return Trade(book, instrument, quantity, None if price is None else float(price))
 
 
@@ -138,16 +144,19 @@ def _finite(told: Any) -> float:
     return float(told) if whole or type(told) is float else math.nan
 
 
-def answer(change: "Change") -> dict[str, Any]:
+def answer(change: Change, groups: Sequence[int] = ()) -> dict[str, Any]:
     """What would be, of exposures, value at risk and scenarios, and which limits would move.
 
-    {table: {"columns": [name], "rows": [row], "before": [[cell]], "after": [[cell]]}, "limits":
-    [{"limit", "key", "before", "after"}], "unmarked": [id]}. Rows are those of the table of that
-    name that would change; cells are numbers, None where not known, as is all before a row that
-    would be new.
+    {"groups": [{"scope", "key", "measures": {name: [before, after]}}], table: {"columns": [name],
+    "rows": [row], "before": [[cell]], "after": [[cell]]}, "limits": [{"limit", "name", "measure",
+    "scope", "key", "before", "after", "value": [before, after], "warning", "breach"}], "unmarked":
+    [id]}. `groups` are rows of EXPOSURES, told in USD and whole; rows are those of the
+    table of that name that would change; cells are numbers, None where not known, as is all before
+    a row that would be new.
     """
     tables: tuple[Table, ...] = (EXPOSURES, VALUE_AT_RISK, SCENARIOS)
     return {
+        "groups": [_group(change, row) for row in groups],
         **{
             table.name: {"columns": list(table.names)}
             | _changed(getattr(change.before, table.name), getattr(change.after, table.name))
@@ -155,15 +164,47 @@ def answer(change: "Change") -> dict[str, Any]:
         },
         "limits": [
             {
-                "limit": limit,
-                "key": key,
-                "before": before.name.lower(),
-                "after": after.name.lower(),
+                **{name: getattr(one.watched.limit, name) for name in ("name", "measure", "scope")},
+                "limit": one.watched.limit.id,
+                "key": one.watched.key,
+                "before": one.before.name.lower(),
+                "after": one.after.name.lower(),
+                "value": [_cell(one.value_before), _cell(one.value_after)],
+                "warning": one.watched.limit.warning,
+                "breach": one.watched.limit.breach,
             }
-            for limit, key, before, after in change.levels
+            for one in change.limits
         ],
         "unmarked": change.unmarked,
     }
+
+
+def _group(change: Change, row: int) -> dict[str, Any]:
+    """What a group is before and after: MEASURES of exposures, losses of value at risk."""
+    pair = change.before, change.after
+    scope, key = (int(cell) for cell in change.after.exposures[row, :2])
+    told = {
+        name: [_cell(each.exposures[row, EXPOSURES.index(name)]) for each in pair]
+        for name in MEASURES
+    }
+    for name in LOSSES:
+        told[name] = [_loss(each.value_at_risk, scope, key, name) for each in pair]
+    told["worst"] = [_worst(each.scenarios, scope, key) for each in pair]
+    return {"scope": scope, "key": key, "measures": told}
+
+
+def _loss(table: np.ndarray | None, scope: int, key: int, name: str) -> float | None:
+    for line in () if table is None else table[(table[:, 0] == scope) & (table[:, 1] == key)]:
+        return _cell(line[VALUE_AT_RISK.index(name)])
+    return None
+
+
+def _worst(table: np.ndarray | None, scope: int, key: int) -> float | None:
+    """The worst cell of the group's grid; unknown where one of its cells is."""
+    if table is None:
+        return None
+    mine = table[(table[:, 0] == scope) & (table[:, 1] == key), SCENARIOS.index("pnl_usd")]
+    return _cell(mine.min()) if len(mine) else None
 
 
 def _changed(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
@@ -175,4 +216,8 @@ def _changed(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
 
 
 def _cells(table: np.ndarray) -> list[list[float | None]]:
-    return [[cell if math.isfinite(cell) else None for cell in row] for row in table.tolist()]
+    return [[_cell(cell) for cell in row] for row in table.tolist()]
+
+
+def _cell(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -13,10 +13,8 @@ so the answer to "what if we did this" is what doing it would show.
 
 import functools
 import hashlib
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +23,14 @@ from compute import factor, group
 from compute.factor import Drivers, History
 from compute.group import Groups, Membership
 from compute.holding import Holdings, Market, Trade, holdings, with_trades
-from compute.kernels import black, normal, scenario
 from compute.kernels import exposure as sums
-from compute.kernels import value_at_risk as tail
-from compute.limits import Alert, Level, Limits, Watched, levels_after
+from compute.limits import Alert, Level, Limits, Watched
+from compute.losses import Losses, newest_ms
 from compute.table import (
     ANALYTICS,
-    BOOKS_MAX,
     EXPOSURES,
     INSTRUMENTS,
+    LIMITS,
     POSITIONS,
     POSITIONS_MAX,
     RISK,
@@ -41,16 +38,11 @@ from compute.table import (
     VALUE_AT_RISK,
 )
 from compute.term import terms
-from ingest.fund import Fund
+from compute.what_if import Change, change, check
+from ingest.fund import EACH, Fund
 from ingest.instrument import Reference
 
 SLOW_NS = 1_000_000_000  # Between two values at risk.
-SPOT_PCT = (0.0, -20.0, -10.0, -5.0, 5.0, 10.0, 20.0)  # 0 first: cell 0 is where we are.
-VOL_POINTS = (0.0, -10.0, -5.0, 5.0, 10.0)
-RATES_BP = (0.0, -100.0, 100.0)
-GRID = np.array([(s, v, r) for r in RATES_BP for v in VOL_POINTS for s in SPOT_PCT])
-SPOTS, POINTS, RATES = (np.ascontiguousarray(column) for column in GRID.T)
-SPOTS = SPOTS / 100.0
 
 _NONE = np.zeros(0, np.int64)
 # Column of EXPOSURES that a limit's measure reads; shares are 0 to 1 in limits, % in tables.
@@ -61,18 +53,13 @@ _COLUMNS = {
     "day_loss": EXPOSURES.index("day_pnl"),
 }
 _SCALE = {"stale_share": 0.01, "concentration": 0.01}
+_MARK_AT = [INSTRUMENTS.index("mark_source"), INSTRUMENTS.index("ts_mark")]
 _LINES_AT = np.array(
     [
         *(INSTRUMENTS.index(name) for name in ("ts_mark", "state")),
         *(ANALYTICS.index(name) for name in ("delta", "gamma", "vega", "theta", "rho")),
         *(ANALYTICS.index(name) for name in ("underlying_price", "duration", "dv01", "cs01")),
         *(ANALYTICS.index(name) for name in ("model", "years")),
-    ]
-)
-_GRID_AT = np.array(
-    [
-        *(ANALYTICS.index(name) for name in ("underlying_price", "forward", "years", "rate")),
-        *(ANALYTICS.index(name) for name in ("smile", "early", "model", "dv01")),
     ]
 )
 
@@ -88,38 +75,15 @@ class Figures:
     limits: np.ndarray  # [limits] values of their measures
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Answer of `what_if`: the figures before and after; rows and columns as in the tables."""
-
-    before: Figures
-    after: Figures
-    levels: list[tuple[int, str, Level, Level]]  # (limit, key, before, after) where it would move
-    unmarked: list[int]  # Instruments without a mark: their lines make the figures blank
-
-    def difference(self, name: str) -> np.ndarray:
-        """After less before of one table; columns that are names or moments come out as 0."""
-        before, after = getattr(self.before, name), getattr(self.after, name)
-        out: np.ndarray = after.copy()  # Rows that are new are all change.
-        out[: len(before)] -= before
-        return out
-
-
-@functools.cache
-def compiled() -> Callable[..., None]:
-    """The kernel `grid`, from the disk cache where none of its sources has changed since."""
-    paths = [Path(module.__file__ or "") for module in (scenario, black, normal, sums)]
-    grid: Callable[..., None] = scenario.build(
-        zlib.crc32(b"".join(path.read_bytes() for path in paths))
-    )
-    return grid
-
-
 class Exposure:
     """Part of compute/risk.py. `tables`: by name, as told; `alerts`: since last taken."""
 
-    def __init__(self, fund: Fund, history: Callable[[Reference], History]) -> None:
+    def __init__(
+        self, fund: Fund, history: Callable[[Reference], History], *, prepared: bool = True
+    ) -> None:
         """The tables stand, and nothing is known yet.
+
+        `prepared`: else losses come once `losses.prepare` has been called, in any thread.
 
         `history`: asked at every change of the reference, for example
         `factor.demo`, or one that returns what `factor.load` read.
@@ -132,6 +96,9 @@ class Exposure:
             if limit.scope != "fund"
         ]
         self.groups = Groups(fund, watched)
+        self.losses = Losses(fund, self.groups)
+        if prepared:
+            self.losses.prepare()
         self.key_rates: np.ndarray | None = None  # [ids, 6] of a unit; see kernels/exposure.py
         self.reference = Reference()
         self.tables: dict[str, np.ndarray] = {
@@ -145,16 +112,25 @@ class Exposure:
         self._alerts: list[Alert] = []
         self._terms = terms(self.reference)
         self._drivers: Drivers | None = None
-        self._members: tuple[np.ndarray, np.ndarray, Membership] | None = None
+        self._members: tuple[tuple[np.ndarray, ...], Membership] | None = None
         self._market: Market | None = None
         self._held: Holdings | None = None
+        self._figures: Figures | None = None  # As of the newest step.
         self._slow_due_ns = 0
         self._var_99: dict[int, float] = {}  # By row of EXPOSURES.
         self._nav = np.zeros(0)
         self._watched_groups = 0
         self._watched_rows = self._watched_columns = np.zeros(0, np.int64)  # In EXPOSURES.
         self._scale = np.zeros(0)
-        self._grid = compiled()
+
+    def prepare(self) -> None:
+        """Compile what every step needs, or load it: seconds on a first start."""
+        nobody = np.zeros((0, 5), np.int64), np.zeros((1, 0)), np.zeros(0)
+        market = Market(
+            *(INSTRUMENTS.empty(0), ANALYTICS.empty(0), self._key_rates(0)),
+            *(self._terms, Drivers(*nobody), 0),
+        )
+        self.evaluate(holdings(POSITIONS.empty(0), self._terms), market, slow=False)
 
     def names(self) -> dict[str, Any]:
         """What numbers in the tables mean, for the page (JSON): groups, books, limits."""
@@ -188,7 +164,7 @@ class Exposure:
         """Take new and changed instruments."""
         self.reference = reference
         self._terms = terms(reference)
-        self.groups.refresh(reference)
+        self.groups.refresh(reference, self._terms["beta"], self._terms["adjusted"])
         self._drivers = factor.drivers(reference, self._terms, self._history(reference))
         self._members = None
         self._slow_due_ns = 0
@@ -205,7 +181,7 @@ class Exposure:
             *(tables["instruments"], tables["analytics"], self._key_rates(have)),
             *(self._terms, self._drivers, now_ns),
         )
-        slow = now_ns >= self._slow_due_ns
+        slow = now_ns >= self._slow_due_ns and self.losses.ready
         self._membership(held, keep=True)
         self._watch()
         figures = self.evaluate(held, market, slow=slow)
@@ -215,8 +191,19 @@ class Exposure:
             self._slow_due_ns = now_ns + SLOW_NS
         made = functools.partial(self._made, held, figures)
         self._alerts += self.limits.step(figures.limits, now_ns, made)
-        self._report(figures)
+        self._figures = figures
+        self._report()
         return _NONE
+
+    def blind(self, now_ns: int) -> None:
+        """Nothing is heard of live: no value is known, so no limit is watched, and it says so."""
+        if self._market is None:
+            return
+        newest = np.fmax.reduce(self._market.instruments[:, INSTRUMENTS.index("ts_event")])
+        made = now_ns if np.isnan(newest) else round(float(newest) * 1e6), ""
+        self._alerts += self.limits.blind(now_ns, lambda _: made)
+        self._slow_due_ns = 0
+        self._report()
 
     def evaluate(self, held: Holdings, market: Market, *, slow: bool = True) -> Figures:
         """All figures of `held`; nothing is kept. `slow`: value at risk and scenarios too."""
@@ -242,52 +229,46 @@ class Exposure:
         if not slow:
             values = self._measures(exposures, self._var_99)
             return Figures(risk, exposures, None, None, values)
-        at_risk = self._value_at_risk(held, market, risk)
-        scenarios = self._scenarios(held, market, risk)
-        values = self._measures(exposures, self._losses(at_risk))
+        at_risk = self.losses.value_at_risk(held, market, risk, members, self._navs())
+        scenarios = self.losses.scenarios(held, market, risk)
+        values = self._measures(exposures, self.losses.by_row(at_risk))
         return Figures(risk, exposures, at_risk, scenarios, values)
 
     def what_if(self, trades: Sequence[Trade]) -> Change:
-        """What would change if `trades` were done at once; nothing of ours does.
+        """What would change if `trades` were done at once; see compute/what_if.py.
 
-        ValueError before the first step, and for an instrument or book that cannot be.
+        ValueError before the first step; TradeError for an instrument or book that cannot be.
         """
         if self._held is None or self._market is None:
             raise ValueError("no positions are known yet; ask again after the first step")
-        for trade in trades:
-            known = trade.instrument in self.reference.by_id and 0 <= trade.book < BOOKS_MAX
-            if not (known and np.isfinite(trade.quantity)):
-                raise ValueError(f"{trade} cannot be: unknown instrument or book, or no quantity")
+        if not self.losses.ready:
+            raise ValueError("risk is starting; value at risk and scenarios are not ready yet")
+        check(trades, self.reference)
         after = with_trades(self._held, self._market, trades)
-        figures = [self.evaluate(held, self._market) for held in (self._held, after)]
-        watched = self.limits.watched
-        bounds = np.array([(one.limit.warning, one.limit.breach) for one in watched]).reshape(-1, 2)
-        now, then = (
-            np.where(
-                np.isnan(each.limits),
-                Level.UNKNOWN,
-                levels_after(np.zeros(len(watched), np.int64), each.limits, *bounds.T),
-            )
-            for each in figures
-        )
-        levels = [
-            (watched[row].limit.id, watched[row].key, Level(int(now[row])), Level(int(then[row])))
-            for row in np.flatnonzero(now != then).tolist()
-        ]
-        unmarked = after.instrument[(after.quantity != 0.0) & np.isnan(after.value)]
-        return Change(figures[0], figures[1], levels, sorted(set(unmarked.tolist())))
+        self._membership(after)
+        self._watch()  # Also groups that the trades would be the first of.
+        return change(self.evaluate, self.limits.watched, self._held, after, self._market)
+
+    def rows_of_books(self, books: set[int]) -> list[int]:
+        """Rows of EXPOSURES: the fund's, and of these books those that the fund names."""
+        mine = [one.name for one in self.fund.books if one.id in books]
+        return [0, *(self.groups.row(group.BOOK, name) for name in mine)]
 
     def _membership(self, held: Holdings, *, keep: bool = False) -> Membership:
         """Groups of the positions; kept as long as the slots mean the same."""
-        kept = self._members
-        if kept is not None:
-            same = np.array_equal(kept[0], held.book) and np.array_equal(kept[1], held.instrument)
-            if same:
-                return kept[2]
-        members = self.groups.place(held.book, held.instrument, self._terms["root"])
+        kept, exits = self._members, self._exits(held)
+        now = held.book, held.instrument, exits
+        if kept is not None and all(map(np.array_equal, kept[0], now)):
+            return kept[1]
+        members = self.groups.place(held.book, held.instrument, self._terms["root"], exits)
         if keep:
-            self._members = held.book, held.instrument, members
+            self._members = now, members
         return members
+
+    def _exits(self, held: Holdings) -> np.ndarray:
+        """Buckets of liquidity of the positions."""
+        volume = self._terms["adv"][np.maximum(held.instrument, 0)]
+        return group.exits_of(abs(held.quantity) / (sums.PARTICIPATION * volume))
 
     def _navs(self) -> np.ndarray:
         """Start-of-day NAV [groups] in USD; NaN where the fund file does not say."""
@@ -334,83 +315,6 @@ class Exposure:
         out[:, EXPOSURES.index("missing")] = total[:, sums.MISSING]
         return out
 
-    def _value_at_risk(self, held: Holdings, market: Market, risk: np.ndarray) -> np.ndarray:
-        """Rows of VALUE_AT_RISK; the columns component and incremental of `risk` too."""
-        drivers = market.drivers
-        size, days = len(held.book), drivers.moves.shape[1]
-        rows = drivers.rows[np.maximum(held.instrument, 0)] if len(drivers.rows) else _no_rows(size)
-        full, linear = np.empty((BOOKS_MAX, days)), np.empty((BOOKS_MAX, days))
-        missing, variance = np.empty(BOOKS_MAX, np.int64), np.empty(size)
-        tail.profit_and_loss(
-            *(risk, held.quantity, held.book, rows, drivers.moves, drivers.weights),
-            *(full, linear, missing, variance),
-        )
-        blocks = self._blocks(held)
-        out = VALUE_AT_RISK.empty(len(blocks))
-        of = np.array([np.isin(np.arange(BOOKS_MAX), books) for _, books in blocks], np.float64)
-        full, linear = of @ full, of @ linear
-        missing = (of @ missing).astype(np.int64)
-        figures = np.empty((len(blocks), tail.FIGURES))
-        tail.figures(full, linear, drivers.weights, figures)
-        rows_of = np.array([row for row, _ in blocks])
-        out[:, :2] = self.groups.identities()[rows_of]
-        first = VALUE_AT_RISK.index("hist_95")
-        out[:, first : first + tail.FIGURES] = figures
-        out[missing > 0, first : first + tail.FIGURES] = np.nan
-        out[:, VALUE_AT_RISK.index("known_99")] = figures[:, tail.HIST_99]
-        loss = out[:, VALUE_AT_RISK.index("hist_99")]
-        out[:, VALUE_AT_RISK.index("hist_99_pct")] = 100.0 * loss / self._navs()[rows_of]
-        out[:, VALUE_AT_RISK.index("scenarios")] = days
-        out[:, VALUE_AT_RISK.index("missing")] = missing
-        out[:, VALUE_AT_RISK.index("as_of_ms")] = _newest_ms(held.instrument, market.instruments)
-        marginal = drivers.moves @ (drivers.weights * linear[0])
-        component, incremental = np.empty(size), np.empty(size)
-        sigma = np.sqrt(tail.weighted_square(linear[0], drivers.weights))
-        tail.components(
-            *(risk, held.quantity, rows, marginal, variance, sigma, component, incremental)
-        )
-        blank = np.nan if missing[0] else 0.0  # Shares of a whole that is not known.
-        risk[:, RISK.index("component_usd")] = component + blank
-        risk[:, RISK.index("incremental_usd")] = incremental + blank
-        return out
-
-    def _scenarios(self, held: Holdings, market: Market, risk: np.ndarray) -> np.ndarray:
-        """Rows of SCENARIOS; the column worst_usd of `risk` too."""
-        profit, missing = np.empty((BOOKS_MAX, len(GRID))), np.empty(BOOKS_MAX, np.int64)
-        worst = np.empty(len(held.book))
-        self._grid(
-            *(risk, held.quantity, held.unit, held.instrument, held.book),
-            *(market.analytics, _GRID_AT, market.terms, SPOTS, POINTS, RATES),
-            *(profit, missing, worst),
-        )
-        risk[:, RISK.index("worst_usd")] = worst
-        profit[missing > 0] = np.nan
-        names = self.groups.identities()
-        blocks = [block for block in self._blocks(held) if names[block[0], 0] <= group.BOOK]
-        out = SCENARIOS.empty(len(GRID) * len(blocks)).reshape(len(blocks), len(GRID), -1)
-        for block, (row, books) in enumerate(blocks):
-            out[block, :, :2] = names[row]
-            out[block, :, 2:5] = GRID
-            out[block, :, 5] = profit[books].sum(0)
-        return out.reshape(-1, SCENARIOS.width)
-
-    def _blocks(self, held: Holdings) -> list[tuple[int, list[int]]]:
-        """(row of EXPOSURES, books) of the fund, and of each book, strategy and trader."""
-        found = sorted({book.id for book in self.fund.books} | _books(held))
-        blocks = [(0, found)]
-        for scope in (group.BOOK, group.STRATEGY, group.TRADER):
-            rows: dict[int, list[int]] = {}
-            for book in found:
-                rows.setdefault(self.groups.of_book(scope, book), []).append(book)
-            blocks += rows.items()
-        return blocks
-
-    def _losses(self, at_risk: np.ndarray) -> dict[int, float]:
-        """VaR 99 by row of EXPOSURES."""
-        rows = {tuple(pair): row for row, pair in enumerate(self.groups.identities().tolist())}
-        column = VALUE_AT_RISK.index("hist_99")
-        return {rows[float(line[0]), float(line[1])]: float(line[column]) for line in at_risk}
-
     def _watch(self) -> None:
         """Watch the groups that limits ask for, also those that have appeared since."""
         have = {(one.limit.id, one.key) for one in self.limits.watched}
@@ -420,7 +324,7 @@ class Exposure:
         for limit in self.fund.limits:
             scope = group.SCOPES.index(limit.scope)
             keys = [key for of, key in self.groups.rows if of == scope]
-            if limit.scope != "fund" and limit.key != group.EACH:
+            if limit.scope != "fund" and limit.key != EACH:
                 keys = [limit.key]
             more += [
                 Watched(
@@ -460,11 +364,21 @@ class Exposure:
             table = self.tables["risk"] = RISK.empty(size)
         table[:size, :width] = figures.risk[:, :width]
         table[size:] = np.nan
+        self._tell_marks(table[:size])
         self.tables["exposures"] = figures.exposures
         if figures.value_at_risk is not None and figures.scenarios is not None:
             self.tables["value_at_risk"] = figures.value_at_risk
             self.tables["scenarios"] = figures.scenarios
-            self._var_99 = self._losses(figures.value_at_risk)
+            self._var_99 = self.losses.by_row(figures.value_at_risk)
+
+    def _tell_marks(self, table: np.ndarray) -> None:
+        """Beside each position where its mark is from, and since when."""
+        assert self._held is not None
+        assert self._market is not None
+        number = self._held.instrument
+        known = self._market.instruments[np.maximum(number, 0)][:, _MARK_AT]
+        known[number < 0] = np.nan
+        table[:, [RISK.index("mark_source"), RISK.index("ts_mark")]] = known
 
     def _made(self, held: Holdings, figures: Figures, number: int) -> tuple[int, str]:
         """Newest event time and digest of the inputs of one limit's value."""
@@ -482,13 +396,14 @@ class Exposure:
         digest.update(figures.exposures[row].tobytes())
         digest.update(figures.limits[number].tobytes())
         under = self._terms["underlying"][instruments]
-        newest = _newest_ms(np.concatenate((instruments, under)), market.instruments)
+        newest = newest_ms(np.concatenate((instruments, under)), market.instruments)
         ts_event = market.now_ns if np.isnan(newest) else round(newest * 1e6)
         return ts_event, digest.hexdigest()
 
-    def _report(self, figures: Figures) -> None:
-        row = figures.exposures[0]
-        states = self.limits.levels
+    def _report(self) -> None:
+        assert self._figures is not None
+        row = self._figures.exposures[0]
+        states = self.limits.table[:, LIMITS.index("state")]
         self.health = {
             "positions": int(row[EXPOSURES.index("lines")]),
             "positions_missing": int(row[EXPOSURES.index("missing")]),
@@ -496,18 +411,3 @@ class Exposure:
             "limits_unknown": int((states == Level.UNKNOWN).sum()),
             "alerts_open": len(self.limits.open()),
         }
-
-
-def _newest_ms(instruments: np.ndarray, table: np.ndarray) -> float:
-    """Newest event time among the instruments (ids, -1 none); NaN where there is none."""
-    times = table[instruments[instruments >= 0], INSTRUMENTS.index("ts_event")]
-    times = times[~np.isnan(times)]
-    return float(times.max()) if len(times) else np.nan
-
-
-def _books(held: Holdings) -> set[int]:
-    return set(np.unique(held.book[held.book >= 0]).tolist())
-
-
-def _no_rows(size: int) -> np.ndarray:
-    return np.full((size, 5), factor.UNKNOWN)

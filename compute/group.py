@@ -7,6 +7,9 @@ that once given stays: pages hold on to it. A cell is one root underlying within
 A currency pair counts in two currencies: long its base and short its quote, at the same USD; all
 else of it (P&L, Greeks) is in the quote currency, where it arises. So the nets of all currencies
 add up to the fund's net less that of its pairs.
+
+A bucket is a group too: of beta, by the instrument, and of liquidity, by the days that a line takes
+to leave the market at 20 % of its volume. A line changes its bucket with its size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,19 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compute.table import BOOKS_MAX
-from ingest.fund import Fund
+from ingest.fund import BETA_LEVELS, BETAS, EACH, EXIT_DAYS, EXITS, NO_BETA, UNNAMED, Fund
 from ingest.instrument import AssetClass, Instrument, Reference
 
 SCOPES = (
     *("fund", "book", "class", "currency", "sector", "country"),
-    *("strategy", "trader", "issuer", "instrument"),
+    *("strategy", "trader", "issuer", "instrument", "beta", "liquidity"),
 )
 FUND, BOOK, CLASS, CURRENCY, SECTOR, COUNTRY, STRATEGY, TRADER, ISSUER, INSTRUMENT = range(10)
+BETA, LIQUIDITY = 10, 11
 BASE = len(SCOPES)  # The second membership of a currency pair.
 MEMBERSHIPS = len(SCOPES) + 1
 WATCHED_ONLY = (ISSUER, INSTRUMENT)  # Too many to show all: a group only where a limit asks.
-EACH = "*"  # The key of a limit on every group of its scope.
-UNNAMED = "-"  # The key of what the reference does not say.
 
 
 class Membership(NamedTuple):
@@ -61,6 +63,9 @@ class Groups:
         for scope, names in self._watched.items():
             for key in sorted(names - {EACH}):
                 self.row(scope, key)
+        for key in (*BETAS, NO_BETA, UNNAMED):
+            self.row(BETA, key)
+        self._by_exit = np.array([self.row(LIQUIDITY, key) for key in (*EXITS, UNNAMED)])
         self._by_book = np.full((len(SCOPES), BOOKS_MAX), -1)
         self._by_book[FUND] = 0
         for number in range(BOOKS_MAX):
@@ -103,8 +108,11 @@ class Groups:
         self._by_book[STRATEGY, number] = self.row(STRATEGY, book.strategy)
         self._by_book[TRADER, number] = self.row(TRADER, book.trader)
 
-    def refresh(self, reference: Reference) -> None:
-        """Take new and changed reference rows; new groups get new rows."""
+    def refresh(self, reference: Reference, beta: np.ndarray, adjusted: np.ndarray) -> None:
+        """Take new and changed reference rows; new groups get new rows.
+
+        beta: float64 [ids], NaN unknown; adjusted: bool [ids], whether it counts at all.
+        """
         table = np.full((MEMBERSHIPS, len(reference)), -1)
         self._issuer, self._by_id = reference.codes("issuer")[0], reference.by_id
         for row in reference.by_id.values():
@@ -112,10 +120,17 @@ class Groups:
                 if scope in WATCHED_ONLY and key not in self._watched[scope]:
                     continue
                 table[scope, row.id] = self.row(CURRENCY if scope == BASE else scope, key)
+        names = [*BETAS, UNNAMED]
+        for number in reference.by_id:
+            place = int(np.digitize(beta[number], BETA_LEVELS))
+            known = names[-1 if np.isnan(beta[number]) else place]
+            table[BETA, number] = self.row(BETA, known if adjusted[number] else NO_BETA)
         self._by_instrument = table
 
-    def place(self, book: np.ndarray, instrument: np.ndarray, root: np.ndarray) -> Membership:
-        """Of positions [n]: int64, -1 a free slot; `root` [ids] of TERMS.
+    def place(
+        self, book: np.ndarray, instrument: np.ndarray, root: np.ndarray, exits: np.ndarray
+    ) -> Membership:
+        """Of positions [n]: int64, -1 a free slot; `root` [ids] of TERMS; `exits` of `exits_of`.
 
         A book that the fund does not name still counts in the fund, under its number.
         """
@@ -131,6 +146,7 @@ class Groups:
         group[used, : len(SCOPES)] = of_book.T
         own = of_instrument[:, instrument[used]].T
         group[used] = np.where(own >= 0, own, group[used])
+        group[used, LIQUIDITY] = self._by_exit[exits[used]]
         signs = np.ones((len(book), MEMBERSHIPS), np.int8)
         signs[group[:, BASE] >= 0, CURRENCY] = -1
         signs[:, BASE] = 2
@@ -159,6 +175,11 @@ class Groups:
                 if self._by_instrument[scope, number] < 0:
                     key = dict(_keys(self._by_id[number]))[scope]
                     self._by_instrument[scope, number] = self.row(scope, key)
+
+
+def exits_of(days: np.ndarray) -> np.ndarray:
+    """Bucket of liquidity, int64 [n], for days to exit; the last where they are not known."""
+    return np.where(np.isnan(days), len(EXITS), np.digitize(days, EXIT_DAYS))
 
 
 def _numbered(group: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

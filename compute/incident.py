@@ -6,7 +6,7 @@ over up to a number. The same rule serves the process `risk`, its pages and the 
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -89,6 +89,7 @@ class Incident:
             "acknowledged": self.seen,
             "person": last.person if last else "",
             "acknowledged_ms": last.ts / 1e6 if last else None,
+            "reason": one.reason,
         }
 
 
@@ -110,7 +111,7 @@ class Incidents:
         if incident is not None and again:
             if message.number <= incident.newest.number:
                 return False
-        else:  # A name may come again: the same inputs, told twice.
+        else:  # On older records a name may come again: the same inputs, told twice.
             incident = self._named[message.alert] = Incident(message, message)
         incident.follow(message)
         if not incident.open:
@@ -123,13 +124,6 @@ class Incidents:
             oldest = self._closed.popleft()
             if self._named.get(oldest.newest.alert) is oldest:
                 del self._named[oldest.newest.alert]
-
-    def drop(self, limits: Iterable[int]) -> None:
-        """Forget the open incidents of these limits."""
-        gone = set(limits)
-        for name, incident in list(self._named.items()):
-            if incident.open and incident.newest.limit in gone:
-                del self._named[name]
 
     @property
     def open(self) -> list[Incident]:
@@ -157,7 +151,8 @@ def describe(incidents: Sequence[Incident]) -> str:
         value = "" if newest.value is None else f"{newest.value:,.4g}"
         late = f"{(first.ts_alert - first.ts_event) / 1e6:,.0f}"
         seen = [f"{a.person}, {_moment(a.ts)} ({a.level})" for a in one.acknowledged]
-        head = (_moment(first.ts_alert), newest.name, of, one.worst, newest.level, value, late)
+        now = newest.reason or newest.level
+        head = (_moment(first.ts_alert), newest.name, of, one.worst, now, value, late)
         rows += [(*head, seen[0] if seen else "nobody" if one.open else "")]
         rows += [("",) * 7 + (more,) for more in seen[1:]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]

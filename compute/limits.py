@@ -7,14 +7,17 @@ UNKNOWN_NS, then the limit is `unknown`, which is an alert too: nobody is watchi
 
 An alert is a message and never changes. Messages of one incident (from ok until ok again) share
 `alert` and are numbered; to JSON, keys in this order:
-    {"alert": "3-0-1763719200000000000", "number": 0, "kind": "raised", "level": "breach",
-     "before": "warning", "ts_event": ns, "ts_alert": ns, "limit": 3, "name": "...",
-     "measure": "gross", "scope": "book", "key": "...", "value": 1.0, "warning": 0.9,
-     "breach": 1.0, "inputs": "32 hex digits", "person": ""}
+    {"alert": "3-0-1763719200000000000-1763719200100000000", "number": 0, "kind": "raised",
+     "level": "breach", "before": "warning", "ts_event": ns, "ts_alert": ns, "limit": 3,
+     "name": "...", "measure": "gross", "scope": "book", "key": "...", "value": 1.0, "warning": 0.9,
+     "breach": 1.0, "inputs": "32 hex digits", "person": "", "reason": ""}
 `kind`: raised (worse than before), cleared (better; `level` is what holds now), acknowledged (by
 `person`, at ts_alert). ts_event: event time of the newest event among the inputs; inputs: digest of
-the position lines and sums that made the value. `value` is null where unknown. A worse level asks
-to be acknowledged anew. `restore` takes the record's messages, so that a restart repeats nothing.
+the position lines and sums that made the value, empty where nothing is heard. `value` is null
+where unknown. `reason` says why an incident ended that no value ended: its limit is gone.
+`alert` is limit, group, event time and time of the first message: what comes again is another.
+A worse level asks to be acknowledged anew. `restore` takes the record's messages, so that a restart
+repeats nothing.
 """
 
 import json
@@ -63,6 +66,7 @@ class Alert:
     breach: float
     inputs: str
     person: str = ""
+    reason: str = ""
 
     def to_json(self) -> bytes:
         """One compact JSON object, keys in the order of the fields."""
@@ -142,8 +146,14 @@ class Limits:
         for row in np.flatnonzero(target != self._level).tolist():
             level, value = Level(int(target[row])), float(values[row])
             alerts.append(self._tell(row, level, value, now_ns, made(row)))
-        table[:, _VALUE] = values
+        table[:, _VALUE], table[:, _STATE] = values, self._level
         table[:, _USE] = 100.0 * values / table[:, _BREACH]
+        return alerts
+
+    def blind(self, now_ns: int, made: Callable[[int], tuple[int, str]]) -> list[Alert]:
+        """No value can be known: every limit shows `unknown` at once, alerts follow as ever."""
+        alerts = self.step(np.full(len(self.watched), np.nan), now_ns, made)
+        self.table[:, _STATE] = Level.UNKNOWN
         return alerts
 
     def _tell(
@@ -154,7 +164,7 @@ class Limits:
         ts_event, inputs = made
         worse = _GRAVITY[level] > _GRAVITY[before]
         alert = Alert(
-            alert=newest.alert if newest else f"{one.limit.id}-{one.key_number}-{ts_event}",
+            alert=newest.alert if newest else _name(one, ts_event, now_ns),
             number=newest.number + 1 if newest else 0,
             kind="raised" if worse else "cleared",
             level=level.name.lower(),
@@ -236,6 +246,10 @@ class Limits:
     def levels(self) -> np.ndarray:
         """Level [watched] as told, int64."""
         return self._level.copy()
+
+
+def _name(one: Watched, ts_event: int, ts_alert: int) -> str:
+    return f"{one.limit.id}-{one.key_number}-{ts_event}-{ts_alert}"
 
 
 _ID, _SCOPE, _KEY, _VALUE, _WARNING, _BREACH, _USE, _STATE, _SINCE, _ACKNOWLEDGED = (

@@ -7,7 +7,11 @@ rate and dividends it is given, and whose turn it is. Every row of ANALYTICS hol
 computed from (underlying_price, forward, smile, years, rate, early, model): see `recomputed`.
 
 Models by class: Black-Scholes-Merton on shares and funds, Black-76 on futures, Garman-Kohlhagen on
-currencies, Bachelier where a strike or the underlying's price is not above 0. Time to expiry runs
+currencies, Bachelier where a strike or the underlying's price is not above 0. An American option
+under Bachelier is valued as European, and its model says so: an approximation that is too low by a
+share which depends on rate x time alone, and on the moneyness, in standard deviations. Against a
+tree of 1,500 steps, for rate x time of 0.01 (0.04): 0.2 % (0.9 %) at the money, 0.7 % (3.7 %) two
+deviations in the money, at most 1.0 % (4.1 %) farther in. Time to expiry runs
 from the newest event, in years of 365 days, to the close of the expiry day in the option's
 calendar; options on currencies expire at 10:00 New York, on coins at 08:00 UTC.
 """
@@ -70,6 +74,12 @@ def rehearse() -> None:
         evaluate(_NONE, group, options, chains, live, _QUOTED, 0, 0, _COLUMNS, out)
     refit(0, options, chains, live, _QUOTED, 0.0, 0.0, 0, 0)
     escrowed_yield(1.0, 0.0, *(np.ones(1) for _ in range(4)))
+
+
+def rehearsed(rate: Callable[[str, float], float]) -> "Options":
+    """The part, its kernels ready."""
+    rehearse()
+    return Options(rate)
 
 
 def expiry_ns(row: Instrument, underlying: Instrument) -> int:
@@ -172,7 +182,9 @@ class Options:
         early = early and row.premium == "upfront"
         chain["first"], chain["last"] = first, first + len(rows)
         chain["under"], chain["group"], chain["coin"] = key.underlying, group, coin
-        chain["american"], chain["model"] = early, _AMERICAN.get(model, model) if early else model
+        exercised = early or (row.exercise == "american" and model == Model.BACHELIER)
+        chain["american"] = early
+        chain["model"] = _AMERICAN.get(model, model) if exercised else model
         chain["expiry_ns"], chain["before"] = expires, -1
         if number and self.keys[number - 1][:3] == key[:3] and group != option.NORMAL:
             chain["before"] = number - 1
@@ -286,6 +298,7 @@ class Options:
 
 
 _AMERICAN = {
+    Model.BACHELIER: Model.BACHELIER_EARLY_EXERCISE_LEFT_OUT,
     Model.BLACK_SCHOLES_MERTON: Model.BLACK_SCHOLES_MERTON_AMERICAN,
     Model.BLACK_76: Model.BLACK_76_AMERICAN,
     Model.GARMAN_KOHLHAGEN: Model.GARMAN_KOHLHAGEN_AMERICAN,
@@ -319,7 +332,7 @@ def recomputed(row: np.ndarray, sign: float, strike: float) -> dict[str, float]:
     cell = dict(zip(ANALYTICS.names, row.tolist(), strict=True))
     rate, years = cell["rate"] / 100.0, cell["years"]
     model = Model(int(cell["model"]))
-    if model == Model.BACHELIER:
+    if model in (Model.BACHELIER, Model.BACHELIER_EARLY_EXERCISE_LEFT_OUT):
         out = bachelier.bachelier(sign, cell["forward"], strike, years, cell["smile"], rate)
     else:
         spot, volatility = cell["underlying_price"], cell["smile"] / 100.0

@@ -34,6 +34,8 @@ HEARTBEAT_SECONDS = 0.25  # An empty delta at least this often, so that readers 
 IMAGE_SECONDS = 5.0  # A new reader reads 25 deltas at most behind it.
 HEALTH_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+SILENT_SECONDS = 1.0  # Live tells something four times a second; then what it told is not now.
+SILENT_NS = 2_000_000_000  # As old as that an image is of a live that is gone.
 assert IMAGE_SECONDS / TELL_SECONDS < 512 / 2  # Deltas that the bus holds.
 
 Tables = Mapping[str, np.ndarray]
@@ -150,6 +152,7 @@ class Risk:
         self.busy = Histogram()  # ms of a step, without the pause
         self._due = self._image_due = self._health_due = self._retry_at = 0.0
         self._told_at = -math.inf
+        self._heard_at = -math.inf  # Of live, by `monotonic`.
         for part in self.parts:
             part.grow(self.reference)
 
@@ -172,6 +175,7 @@ class Risk:
         grown = self._refresh()
         applied = self._follow(now)
         touched = self._compute() if applied or grown else 0
+        self._listen(now, applied)
         self._meet(now)
         self._tell(now, touched)
         if now >= self._health_due:
@@ -213,6 +217,18 @@ class Risk:
             return 0
         self.problem = "" if self.follower.images else "waiting for live's first image"
         return applied
+
+    def _listen(self, now: float, applied: int) -> None:
+        """Where live is silent, parts know nothing, and say so."""
+        now_ns = self.now_ns()
+        if applied and now_ns - self.follower.ts_cut <= SILENT_NS:
+            self._heard_at = now
+        if now - self._heard_at <= SILENT_SECONDS or not self.follower.images:
+            return
+        self.problem = self.problem or "nothing is heard from live"
+        for part in self.parts:
+            if hasattr(part, "blind"):
+                part.blind(now_ns)
 
     def _away(self, now: float, error: BusError) -> None:
         """Redis does not answer: ask again a little later, and then tell the whole."""

@@ -33,7 +33,19 @@ MEASURES = {
 SHARES = frozenset({"stale_share", "concentration"})
 SCOPES = (
     *("fund", "book", "trader", "strategy", "class", "currency", "sector", "country"),
-    *("issuer", "instrument"),
+    *("issuer", "instrument", "beta", "liquidity"),
+)
+EACH = "*"  # The key of a limit on every group of its scope.
+UNNAMED = "-"  # The key of what the reference does not say.
+# Buckets of beta and of days to exit at 20 % of the average volume: a name for what is below the
+# first level, then for what is from each level on.
+BETA_LEVELS = (0.0, 0.5, 0.8, 1.2, 1.5)
+BETAS = ("below 0", "0 to 0.5", "0.5 to 0.8", "0.8 to 1.2", "1.2 to 1.5", "1.5 and more")
+NO_BETA = "no beta"  # Rates, credit, currencies, commodities, coins.
+EXIT_DAYS = (0.1, 1.0, 3.0, 10.0, 30.0)
+EXITS = (
+    *("below 0.1 day", "0.1 to 1 day", "1 to 3 days", "3 to 10 days"),
+    *("10 to 30 days", "30 days and more"),
 )
 COSTS = ("average", "fifo")
 
@@ -80,6 +92,16 @@ class Fund:
     def nav_usd(self) -> float:
         """Net asset value of all books."""
         return math.fsum(book.nav_usd for book in self.books)
+
+    def keys(self, scope: str) -> frozenset[str]:
+        """The names of a scope that the fund itself says; empty where others do."""
+        of_books = ("trader", "strategy")
+        if scope == "book":
+            return frozenset(book.name for book in self.books)
+        if scope in of_books:
+            return frozenset(getattr(book, scope) for book in self.books)
+        known = {"beta": (*BETAS, NO_BETA, UNNAMED), "liquidity": (*EXITS, UNNAMED)}
+        return frozenset(known.get(scope, ()))
 
     def check(self) -> None:
         """FundError where rows cannot be true: each is named with what to do."""
@@ -171,13 +193,8 @@ def _limit_problems(fund: Fund) -> Iterator[str]:
     for number, count in Counter(limit.id for limit in fund.limits).items():
         if count > 1:
             yield f"{count} limits have the id {number}; give each its own"
-    keys = {
-        "book": {book.name for book in fund.books},
-        "trader": {book.trader for book in fund.books},
-        "strategy": {book.strategy for book in fund.books},
-    }
     for limit in fund.limits:
-        among = keys.get(limit.scope)
+        among = fund.keys(limit.scope)
         tests = (
             (limit.id < 0, f"id is {limit.id}; give 0 or more"),
             (
@@ -193,8 +210,8 @@ def _limit_problems(fund: Fund) -> Iterator[str]:
                 "key is empty in the scope fund, and named in every other",
             ),
             (
-                among is not None and limit.key not in {"*", *(among or ())},
-                f"key {limit.key!r} is none of the fund's {limit.scope}s",
+                bool(among) and limit.key not in {EACH, *among},
+                f"key {limit.key!r} is none of the fund's: {', '.join(sorted(among))}",
             ),
             (
                 not 0 < limit.warning < limit.breach < math.inf,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ingest.instrument import Refusal
+from ingest.reference_file import RefusedLine
 
 QUARANTINE_TOPIC = "quarantine"
 STANDING_SECONDS = 2.0
@@ -51,6 +52,33 @@ def keep(publisher: Publisher, refused: Refused) -> None:
         ("offset", str(refused.offset).encode()),
     ]
     publisher.publish(QUARANTINE_TOPIC, -1, refused.value, headers=headers)
+
+
+class RefusedLines:
+    """Lines of a file of reference rows that were refused, each told once for each reason."""
+
+    def __init__(self, topic: str) -> None:
+        """`topic` is where the rows would have gone; none was refused yet."""
+        self.topic, self.count = topic, 0
+        self._told: set[RefusedLine] = set()
+        self._waiting: list[RefusedLine] = []
+
+    def take(self, refused: Iterable[RefusedLine]) -> list[RefusedLine]:
+        """What a reading refused: those that are news."""
+        lines = list(refused)
+        self._told &= set(lines)  # A line that was right meanwhile is told anew.
+        fresh = [line for line in lines if line not in self._told]
+        self._told.update(fresh)
+        self._waiting += fresh
+        self.count += len(fresh)
+        return fresh
+
+    def keep(self, publisher: Publisher) -> None:
+        """Into the topic `quarantine`, whole, with file, line and reason."""
+        for line in self._waiting:
+            value = line.line.encode()
+            keep(publisher, Refused(self.topic, -1, -1, value, "reference", str(line)))
+        self._waiting.clear()
 
 
 class StandingRows:

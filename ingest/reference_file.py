@@ -17,11 +17,24 @@ from typing import Any, NamedTuple, get_args
 from ingest.instrument import FIELDS, KINDS, AssetClass, Instrument, problems
 
 
+class RefusedLine(NamedTuple):
+    """A line that cannot be: its number, the line whole, and why."""
+
+    path: Path
+    number: int
+    line: str
+    reason: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.path} line {self.number}: {self.reason}"
+
+
 class Loaded(NamedTuple):
-    """Rows to publish, and a line of text for each one that was refused."""
+    """Rows to publish, and the lines that were refused."""
 
     rows: list[Instrument]
-    refused: list[str]
+    refused: list[RefusedLine]
 
 
 def load(path: Path, known: Iterable[Instrument], partitions: int = 1) -> Loaded:
@@ -31,8 +44,10 @@ def load(path: Path, known: Iterable[Instrument], partitions: int = 1) -> Loaded
     free = max(ids, default=-1) + 1
     rows: dict[int, Instrument] = {}
     lines: dict[int, int] = {}
-    refused: list[str] = []
-    for line, told in _lines(path):
+    refused: list[RefusedLine] = []
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    whole = text.splitlines()
+    for line, told in _lines(text):
         try:
             if isinstance(told, ValueError):
                 raise told
@@ -41,18 +56,20 @@ def load(path: Path, known: Iterable[Instrument], partitions: int = 1) -> Loaded
             if row.id in rows or (row.symbol not in by_symbol and row.id in ids):
                 raise ValueError(f"reference row {row.symbol!r}: id {row.id} is another's")  # noqa: TRY301
         except ValueError as error:
-            refused.append(f"{path} line {line}: {error}")
+            refused.append(RefusedLine(path, line, whole[line - 1], str(error)))
             continue
         rows[row.id], lines[row.id] = row, line
         free = max(free, row.id + 1)
     conflicts = problems(rows, {row.id: row for row in by_symbol.values()})
-    refused += [f"{path} line {lines[i]}: {refusal.reason}" for i, refusal in conflicts.items()]
+    refused += [
+        RefusedLine(path, lines[i], whole[lines[i] - 1], refusal.reason)
+        for i, refusal in conflicts.items()
+    ]
     return Loaded([row for row in rows.values() if row.id not in conflicts], refused)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+def _lines(text: str) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
     """Line numbers and what stands there: fields by name, or why it cannot be read."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
     if text.lstrip().startswith("{"):
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():

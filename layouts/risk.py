@@ -11,8 +11,10 @@ from app.blocks import (
     Orders,
     Scenarios,
     ValueAtRisk,
+    WhatIf,
 )
 
+MARK = ["mark", "mark_source", "ts_mark"]
 PNL = ["pnl", "day_pnl", "overnight", "intraday", "realised", "unrealised", "income", "fees"]
 GREEKS = ["delta_usd", "beta_usd", "gamma_usd", "vega_usd", "theta_usd", "dv01_usd", "cs01_usd"]
 LOSSES = ["worst_usd", "component_usd", "incremental_usd", "days_to_exit"]
@@ -28,16 +30,17 @@ Desk(
             "Positions",
             table="positions",
             sets={
-                "P&L": ["book", "quantity", "mark", "value", *PNL, "translation", "exit_value"],
-                "Risk": ["book", "quantity", "mark", "value", *GREEKS, *LOSSES],
+                "P&L": ["book", "quantity", *MARK, "value", *PNL, "translation", "exit_value"],
+                "Risk": ["book", "quantity", *MARK, "value", *GREEKS, *LOSSES],
                 "Cost": ["book", "quantity", "mark", *COST, *PAID],
             },
         ),
     ],
     foot=[Scenarios(), KeyRates()],
     right=[
-        ValueAtRisk(height=399, narrow=259),
-        Execution(height=259, narrow=179),
+        ValueAtRisk(height=239, narrow=139),
+        WhatIf(height=419, narrow=339),
+        Execution(height=199, narrow=119),
         Orders(),
     ],
     widths=(384, 448, 280, 336),

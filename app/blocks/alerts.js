@@ -32,7 +32,7 @@ class AlertList {
     const over = !m.open, seen = m.open && m.acknowledged, open = m.open && !m.acknowledged;
     const mark = el("i", { class: m.level === "breach" ? "square crit" : over ? "point" : "wedge warn" });
     const name = this.desk.names.limit(m.name, m.scope, m.key, m.scope === "class" ? CLASS_OF[m.key] || m.key : m.key);
-    const said = over ? "within limit again" : m.level === "unknown" ? "value unknown" : `${amount(m.value)}, ${m.level === "breach" ? "limit" : "warning at"} ${amount(m.level === "breach" ? m.breach : m.warning)}`;
+    const said = over ? m.reason || "within limit again" : m.level === "unknown" ? "value unknown" : `${amount(m.value)}, ${m.level === "breach" ? "limit" : "warning at"} ${amount(m.level === "breach" ? m.breach : m.warning)}`;
     const full = `${name}: ${said}`;
     const asked = open && this.asked.has(m.alert + ":" + m.number);
     const end = asked ? el("span", { class: "k" }, "sent") : open ? el("button", { class: "act", "aria-label": "Acknowledge: " + full, onclick: () => this.acknowledge(m) }, "Ack")
@@ -79,8 +79,9 @@ class AlertList {
   }
 
   // What was asked of `risk` and refused is said where it was asked.
-  answer({ type, error }) {
-    if (type !== "acknowledge") return;
+  answer(answer) {
+    const { type, error } = answer;
+    if (type !== "acknowledge") { this.desk.whatIf?.answer(answer); return; }
     if (error) this.asked.clear();
     this.panel.setNote(error ? ["Not acknowledged: " + error + "."] : null, "warn", error ? ["Close", () => this.panel.setNote(null)] : null);
   }

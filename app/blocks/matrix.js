@@ -95,8 +95,16 @@ class KeyRateBars extends Chart {
 function riskAbsence(desk) {
   const age = desk.health.riskAge();
   if (!desk.health.status) return "Waiting for the first status";
-  if (!(age === age)) return "Risk is not running";
-  return age > RISK_LATE_S ? `Risk is not running: nothing from it for ${duration(age)}` : "";
+  if (age <= RISK_LATE_S) return "";
+  if (riskStarting(desk)) return "Risk is starting: " + riskStarting(desk);
+  return age === age ? `Risk is not running: nothing from it for ${duration(age)}` : "Risk is not running";
+}
+// What it still makes ready: "options, 2 of 2". Exposure and limits come before that.
+const riskStarting = (desk) => desk.names.keys.process?.[0] || "";
+// Where nothing is heard from live, risk holds what it knew last, and no limit is watched.
+function liveSilence(desk) {
+  const state = desk.health.state();
+  return state.word === "STALE" || state.word === "DOWN" ? state.age : NaN;
 }
 const RISK_LATE_S = 3;
 

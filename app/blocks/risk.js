@@ -17,11 +17,12 @@ const RISK_PANELS = {
   exposures(panel, desk) {
     const { spec } = panel, feed = desk.feeds[spec.feeds.main], fund = desk.feeds[spec.feeds.fund];
     let scope = spec.tabs[0][1];
-    const get = (slot, name) => feed.get(slot, name);
+    const get = (slot, name) => feed.get(slot, name), buckets = () => ["beta", "liquidity"].includes(desk.names.scope(scope));
     const lines = new Lines(panel.body, spec, feed, desk, {
       name: (slot) => desk.names.group(get(slot, "scope"), get(slot, "key")),
       keep: (slot) => get(slot, "scope") === scope && !(get(slot, "lines") === 0),
-      order: (a, b) => (get(b, "gross") || 0) - (get(a, "gross") || 0) || a - b,
+      // Buckets stand in their own order, all else by size.
+      order: (a, b) => (buckets() ? get(a, "key") - get(b, "key") : (get(b, "gross") || 0) - (get(a, "gross") || 0)) || a - b,
       total: (k) => lines.foot?.(k),
     });
     lines.foot = null;
@@ -124,17 +125,21 @@ const RISK_PANELS = {
     desk.alertList = new AlertList(panel, desk);
     return null;
   },
+
+  what_if(panel, desk) { return (desk.whatIf = new WhatIf(panel, desk)); },
 };
 
 // What a panel of risk says where it has no row: which part is missing.
 function riskState(panel, desk) {
-  const kind = panel.spec.kind, absent = ["execution", "orders"].includes(kind) ? "" : riskAbsence(desk), { painter } = panel;
-  panel.setTag(absent && painter?.count?.() ? `RISK ${duration(desk.health.riskAge()) || "ABSENT"}` : "", "warn");
-  panel.root.classList.toggle("old", Boolean(absent));
+  const kind = panel.spec.kind, own = !["execution", "orders"].includes(kind), absent = own ? riskAbsence(desk) : "", { painter } = panel;
+  const silence = own ? liveSilence(desk) : NaN, starting = own ? riskStarting(desk) : "", filled = painter?.count?.();
+  const tag = absent ? (starting ? "STARTING" : `RISK ${duration(desk.health.riskAge()) || "ABSENT"}`) : silence === silence ? `LIVE SILENT ${duration(silence)}` : "";
+  panel.setTag(filled ? tag : "", "warn");
+  panel.root.classList.toggle("old", Boolean(absent) || silence === silence);
   if (panel.asOf) put(panel.note, panel.asOf() || panel.spec.note || "");
   if (!(painter instanceof Lines)) return;
   const empty = painter.count() === 0, words = { execution: "No order has been executed yet", orders: "No order has been placed yet", limits: "No limit is watched", var: "No value at risk has been computed yet" };
   panel.void ||= panel.body.appendChild(el("div", { class: "void" }, el("p")));
   panel.void.hidden = !empty;
-  put(panel.void.firstChild, absent || words[kind] || "No line in this scope");
+  put(panel.void.firstChild, absent || (kind === "var" && starting ? "Risk is starting: " + starting : words[kind]) || "No line in this scope");
 }

@@ -16,7 +16,10 @@ from compute.table import BOOK_NAMES, EXECUTION, EXPOSURES, LIMITS, SCENARIOS, V
 # Rows of EXECUTION: books, traders and venues, at most 64 each, then orders, newest first.
 _GROUPS = 3 * 64
 _ORDERS, _ORDER = 64, 3  # The newest, of which a panel shows fewer; the scope of an order.
-_TABS = ("class", "currency", "sector", "country", "strategy", "book", "trader")
+_TABS = (
+    *("class", "currency", "sector", "country", "strategy", "book", "trader"),
+    *("beta", "liquidity"),
+)
 _SUMS = ("dv01", "gamma", "theta")  # Of the key rates, and at the foot of the positions.
 _KEY_RATES = tuple(name for name in EXPOSURES.names if name.startswith("kr_"))
 
@@ -129,6 +132,21 @@ class Limits(Block):
         """Columns beside the name and the bar."""
         columns = _settings(LIMITS.name, self.columns)
         return Block.spec(self) | {"columns": columns, "head": "Limit"}
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf(Block):
+    """Trades not yet made: what they would change of exposure, losses and limits."""
+
+    title: str = "What if"
+    height: int = 399
+    narrow: int | None = 319
+
+    kind = "what_if"
+
+    def spec(self) -> dict[str, Any]:
+        """Names of the books, until the process `risk` tells its own."""
+        return Block.spec(self) | {"names": list(BOOK_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)

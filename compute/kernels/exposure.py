@@ -42,7 +42,7 @@ LONG, SHORT, LARGEST = 0, 1, 2  # Columns of `sides`.
 
 NO_RATES, OWN_RATES, RATES_OF_UNDERLYING = 0, 1, 2
 CLOSED = 128  # Bit of the column `state`: the close is the mark, however old.
-COIN, BACHELIER = 5, 3  # Model codes.
+COIN, BACHELIER, BACHELIER_AMERICAN = 5, 3, 9  # Model codes.
 PARTICIPATION = 0.2  # Of the average daily volume, in days_to_exit.
 YEAR_MS = 365.0 * 86_400_000.0
 
@@ -124,7 +124,10 @@ def _option(line, greeks, at, strike, money):
     line[DELTA] = greeks[at[AT_DELTA]] * spot * money
     line[GAMMA] = greeks[at[AT_GAMMA]] * spot * spot * money / 100.0
     line[VEGA] = greeks[at[AT_VEGA]] * money
-    if greeks[at[AT_MODEL]] == BACHELIER:  # A point of a normal volatility: 1 % of S.
+    if greeks[at[AT_MODEL]] in (
+        BACHELIER,
+        BACHELIER_AMERICAN,
+    ):  # A point of a normal volatility: 1 % of S.
         line[VEGA] *= max(abs(spot), strike)
     line[THETA] = greeks[at[AT_THETA]] * money
     line[RHO] = greeks[at[AT_RHO]] * money

@@ -23,7 +23,8 @@ taken to first order about the smile's: the European vega there is corrected by 
 
 A price paid in the coin that the option is on (Deribit) is made money by the forward first; its
 row shows the price in coin, the Greeks in money. Where prices may be negative, the model is
-Bachelier's, the slice a parabola of volatility in strike - forward, level beyond its quotes.
+Bachelier's, the slice a parabola of volatility in strike - forward, level beyond its quotes; early
+exercise is left out there, see compute/options.py for what that is worth.
 
 All float64, NaN unknown. No fast-math, as in black.py.
 """

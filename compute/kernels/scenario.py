@@ -21,6 +21,7 @@ from numba import njit
 from compute.kernels.black import terms
 from compute.kernels.exposure import (
     BACHELIER,
+    BACHELIER_AMERICAN,
     COIN,
     CS01,
     DELTA,
@@ -59,8 +60,10 @@ def _option(term, greeks, slope, at, spots, points, rates, values):
     early = greeks[at[AT_EARLY]]
     early = early if early > 0.0 else 0.0
     sign, strike = term.sign, term.strike
-    on_future = model in (BLACK_76, BLACK_76_AMERICAN, COIN, BACHELIER)
-    normal = model == BACHELIER
+    normal = model in (BACHELIER, BACHELIER_AMERICAN)
+    on_future = normal or model in (BLACK_76, BLACK_76_AMERICAN, COIN)
+    if normal:  # Its volatility is told in units of price, not in %.
+        smile = greeks[at[AT_SMILE]]
     income = rate
     if not on_future:
         income = rate - math.log(forward / spot) / time if time > 0.0 else 0.0

@@ -40,16 +40,23 @@ FIGURES = 6
 
 
 @njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-def profit_and_loss(risk, quantity, book, rows, moves, weights, full, linear, missing, variance):
-    """P&L by book and day.
+def profit_and_loss(
+    risk, quantity, book, rows, moves, weights, full, linear, missing, variance,
+    places, more, more_missing,
+):  # fmt: skip
+    """P&L by book and day, and by what other groups are asked for.
 
     risk: float64 [n, .], rows of RISK; quantity: float64 [n]; book: int64 [n], -1 for a free slot;
     rows: int64 [n, 5]; moves: float64 [r, t], rates of a curve in consecutive rows.
     Out: full, linear [books, t]; missing int64 [books]: lines that could not be counted;
     variance [n]: sum w linear_i**2, NaN for a line that could not be counted.
+    places: int64 [n, m], groups of each line, -1 none; more: float64 [2, groups, t], their full
+    and linear P&L; more_missing: int64 [groups].
     """
     days = moves.shape[1]
     mine, bent = np.empty(days), np.empty(days)
+    more[:, :, :] = 0.0
+    more_missing[:] = 0
     full[:, :] = 0.0
     linear[:, :] = 0.0
     missing[:] = 0
@@ -59,6 +66,9 @@ def profit_and_loss(risk, quantity, book, rows, moves, weights, full, linear, mi
             continue
         if not _known(risk[i], rows[i]):
             missing[book[i]] += 1
+            for m in range(places.shape[1]):
+                if places[i, m] >= 0:
+                    more_missing[places[i, m]] += 1
             variance[i] = np.nan
             continue
         _line(risk[i], rows[i], moves, mine, bent)
@@ -66,6 +76,13 @@ def profit_and_loss(risk, quantity, book, rows, moves, weights, full, linear, mi
         for t in range(days):
             straight[t] += mine[t]
             whole[t] += mine[t] + bent[t]
+        for m in range(places.shape[1]):
+            if places[i, m] < 0:
+                continue
+            whole, straight = more[0, places[i, m]], more[1, places[i, m]]
+            for t in range(days):
+                straight[t] += mine[t]
+                whole[t] += mine[t] + bent[t]
         variance[i] = weighted_square(mine, weights)
 
 

@@ -21,7 +21,8 @@ LIMITS = (
     Limit(3, "Fund gross", "gross", "fund", "", 80.0, 100.0),
     Limit(5, "Each book", "gross", "book", "*", 40.0, 50.0),
 )
-FUND = Fund("Test", (Book(0, "Alpha", "Ann", "Equity"),), LIMITS)
+BOOKS = (Book(0, "Alpha", "Ann", "Equity"), Book(1, "Beta", "Bob", "Equity"))
+FUND = Fund("Test", BOOKS, LIMITS)
 WATCHED = [
     Watched(LIMITS[0], ""),
     *(Watched(LIMITS[1], key, 1, number) for number, key in enumerate(("Alpha", "Beta"))),
@@ -46,7 +47,10 @@ class Exposure:
         figures |= {"value_at_risk": np.zeros((0, 2)), "scenarios": np.array([[np.inf]])}
         then = {"exposures": np.array([[1.0, np.nan], [2.0, np.nan], [4.0, 5.0]])}
         both = SimpleNamespace(**figures), SimpleNamespace(**figures | then)
-        return SimpleNamespace(before=both[0], after=both[1], levels=[], unmarked=[9])
+        return SimpleNamespace(before=both[0], after=both[1], limits=[], unmarked=[9])
+
+    def rows_of_books(self, books: set[int]) -> list[int]:
+        return []
 
 
 class Memory:
@@ -263,13 +267,41 @@ def test_a_restart_anywhere_tells_nothing_twice_and_forgets_nothing(told, data):
     np.testing.assert_array_equal(killed.exposure.limits.table, steady.exposure.limits.table)
 
 
-def test_a_limit_that_is_gone_and_a_message_that_is_none_are_left_out():
+def test_an_incident_of_a_limit_that_is_gone_is_closed_with_the_reason_once():
     memory = Memory()
     process = Process(memory)
     (raised,) = process.step([120.0, 1.0, 1.0])
-    gone = dataclasses.replace(raised, limit=99, alert="99-0-1")
-    memory.log += [(b"99", gone.to_json()), (b"", b"{}"), memory.log[0]]
+    for number, change in enumerate((
+        {"limit": 99},
+        {"measure": "net"},
+        {"limit": 5, "scope": "book", "key": "Gone"},
+    )):  # fmt: skip
+        gone = dataclasses.replace(raised, alert=f"gone-{number}", **change)
+        memory.log.append((b"", gone.to_json()))
+    memory.log += [(b"", b"{}"), memory.log[0]]
+    before = len(memory.log)
     again = Process(memory, process.now_ns)
-    assert again.desk.health["alerts_restored"] == 2
-    assert again.step([120.0, 1.0, 1.0]) == []
-    assert [one["limit"] for one in again.shown] == [3]
+    assert again.desk.health["alerts_restored"] == 4
+    assert again.step([120.0, 1.0, 1.0]) == []  # What stands stands on, told once.
+    assert [one["limit"] for one in again.shown if one["open"]] == [3]
+    reasons = {one["alert"]: one["reason"] for one in again.shown if not one["open"]}
+    assert reasons == {
+        "gone-0": "the limit was removed",
+        "gone-1": "the limit is on something else now",
+        "gone-2": "the fund has no book of that name now",
+    }
+    assert len(memory.log) == before + 3
+    Process(memory, process.now_ns)
+    assert len(memory.log) == before + 3
+
+
+def test_an_alert_that_comes_again_of_the_same_inputs_is_another():
+    limits = Limits()
+    limits.watch(WATCHED[:1])
+    made = 7, "ab"
+    names = set()
+    for turn in range(3):
+        (raised,) = limits.step(np.array([120.0]), SECOND * (1 + turn), lambda _: made)
+        names.add(raised.alert)
+        limits.step(np.array([1.0]), SECOND * (1 + turn) + 5, lambda _: made)
+    assert len(names) == 3

@@ -372,3 +372,98 @@ def test_a_book_that_the_fund_does_not_name_still_counts():
     assert desk.group("book", "9") == pytest.approx(2_000.0)
     assert np.isnan(desk.group("book", "9", "gross_pct"))
     assert desk.group("fund", "Test fund", "lines") == len(HELD) + 1
+
+
+DEEP = Fund(
+    FUND.name,
+    FUND.books,
+    (
+        Limit(0, "Equity VaR", "var_99", "class", "equity", 1e6, 2e6),
+        Limit(1, "Line VaR", "var_99", "instrument", "*", 1e5, 2e6),
+        Limit(2, "Dollar VaR", "var_99", "currency", "USD", 1e6, 2e6),
+        Limit(3, "High beta", "gross", "beta", "0.8 to 1.2", 1e6, 2e6),
+        Limit(4, "Slow", "gross", "liquidity", "*", 1e6, 2e6),
+        Limit(5, "Fund VaR", "var_99", "fund", "", 1e6, 2e6),
+    ),
+)
+
+
+def only(lines):
+    """The fund's VaR 99 where it holds these lines and nothing else."""
+    desk = Desk(lines)
+    desk.step()
+    return desk.part.tables["value_at_risk"][0, VALUE_AT_RISK.index("hist_99")]
+
+
+def test_value_at_risk_of_any_group_is_that_of_a_fund_of_its_lines():
+    desk = Desk()
+    desk.part = Exposure(DEEP, factor.demo)
+    desk.part.grow(desk.reference)
+    desk.step()
+    value = LIMITS.index("value")
+    shares = [line for line in HELD if line[1] in (SHARE, EURO)]
+    assert desk.limit("Equity VaR", "equity")[value] == pytest.approx(only(shares))
+    dollars = [line for line in HELD if line[1] not in (EURO, PAIR)]
+    assert desk.limit("Dollar VaR", "USD")[value] == pytest.approx(only(dollars))
+    for number, symbol in ((CRUDE, "CLZ7"), (SHARE, "AAA"), (CALL, "AAA C")):
+        lines = [line for line in HELD if line[1] == number]
+        assert desk.limit("Line VaR", symbol)[value] == pytest.approx(only(lines)), symbol
+    desk.positions[1, POSITIONS.index("value")] = np.nan
+    desk.step(2 * 10**9)
+    assert np.isnan(desk.limit("Line VaR", "AAA C")[value])
+    assert np.isnan(desk.limit("Dollar VaR", "USD")[value])
+    assert desk.limit("Line VaR", "CLZ7")[value] == pytest.approx(
+        only([line for line in HELD if line[1] == CRUDE])
+    )
+
+
+def test_a_line_is_in_the_bucket_of_its_beta_and_of_its_size():
+    desk = Desk()
+    desk.part = Exposure(DEEP, factor.demo)
+    desk.part.grow(desk.reference)
+    desk.step()
+    assert desk.group("beta", "1.2 to 1.5", "lines") == 3.0  # AAA twice, and the option on it.
+    assert desk.group("beta", "-", "lines") == 1.0  # A share whose beta is not said.
+    assert desk.group("beta", "no beta", "lines") == len(HELD) - 4
+    assert desk.group("liquidity", "below 0.1 day", "lines") == 2.0  # 2,000 of 200,000 a day.
+    assert desk.group("liquidity", "-", "lines") == len(HELD) - 2
+    desk.hold(0, 0, SHARE, 500_000.0)
+    desk.step(10**8)
+    assert desk.group("liquidity", "below 0.1 day", "lines") == 1.0
+    assert desk.group("liquidity", "1 to 3 days", "gross") == pytest.approx(5e7)
+    assert desk.limit("Slow", "1 to 3 days")[LIMITS.index("state")] == Level.BREACH
+    for scope in ("beta", "liquidity"):
+        rows = [r for (s, _), r in desk.part.groups.rows.items() if SCOPES[s] == scope]
+        lines = desk.part.tables["exposures"][rows, EXPOSURES.index("lines")]
+        assert lines.sum() == len(HELD)
+
+
+def test_without_live_no_limit_is_watched_and_that_shows_at_once(desk):
+    state, value = LIMITS.index("state"), LIMITS.index("value")
+    assert (desk.part.limits.table[:, state] == Level.OK).any()
+    desk.part.blind(NOW_NS + 10**9)
+    assert (desk.part.limits.table[:, state] == Level.UNKNOWN).all()
+    assert np.isnan(desk.part.limits.table[:, value]).all()
+    assert desk.part.health["limits_unknown"] == len(desk.part.limits.table)
+    assert desk.part.take_alerts() == []  # A stumble is no alert; what lasts is.
+    desk.part.blind(NOW_NS + 7 * 10**9)
+    alerts = desk.part.take_alerts()
+    assert {alert.level for alert in alerts} == {"unknown"}
+    assert len(alerts) == len(desk.part.limits.table)
+    desk.step(8 * 10**9)
+    assert (desk.part.limits.table[:, state] != Level.UNKNOWN).all()
+    assert {alert.kind for alert in desk.part.take_alerts()} == {"cleared"}
+
+
+def test_a_trade_in_what_nobody_held_meets_its_limit_too(desk):
+    change = desk.part.what_if([Trade(0, OTHER, 150_000.0)])
+    assert (3, "BBB", Level.OK, Level.BREACH) in change.levels
+
+
+def test_positions_carry_the_source_and_the_moment_of_their_mark(desk):
+    desk.live[SHARE, INSTRUMENTS.index("mark_source")] = 2.0
+    desk.step(10**8)
+    risk = desk.part.tables["risk"]
+    assert risk[0, RISK.index("mark_source")] == 2.0
+    assert risk[0, RISK.index("ts_mark")] == desk.live[SHARE, INSTRUMENTS.index("ts_mark")]
+    assert np.isnan(risk[len(HELD), RISK.index("ts_mark")])

@@ -321,7 +321,7 @@ def test_redis_away_ages_and_the_return_is_whole(world):
     live.cut(image=True)
     for _ in range(10):
         risk.step()
-    assert risk.problem == ""
+    assert "does not answer" not in risk.problem
     assert risk.epoch > before
     at = ANALYTICS.index("model_price")
     assert told(bus).tables["analytics"][5, at] == 16.0
@@ -365,3 +365,18 @@ def test_a_redis_carries_it_all(redis):
     risk = Risk(Rows([instrument(0)]), Bus("redis://127.0.0.1:1/0"), ())
     risk.step()
     assert "does not answer" in risk.problem
+
+
+def test_a_silent_live_blinds_the_parts_within_a_second_or_two(world):
+    _, live, _, risk, _ = world
+    blinded = []
+    risk.parts[-1].blind = blinded.append
+    live.cut(image=True)
+    for _ in range(9):
+        risk.step()
+    assert blinded == []
+    for _ in range(6):
+        risk.step()
+    assert blinded
+    assert blinded[0] <= NOW + 1_500_000_000
+    assert risk.problem == "nothing is heard from live"

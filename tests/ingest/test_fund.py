@@ -67,7 +67,7 @@ def test_a_file_is_read_whole(tmp_path):
         ("nav_usd = 1_000_000", "nav_eur = 1", "nav_eur is not known; there are id, name"),
         ('"gross"', '"size"', "limit 1 'Gross of One': measure is 'size'; give one of gross, net"),
         ('"book"', '"desk"', "scope is 'desk'; give one of fund, book"),
-        ('key = "One"', 'key = "Uno"', "key 'Uno' is none of the fund's books"),
+        ('key = "One"', 'key = "Uno"', "key 'Uno' is none of the fund's: One"),
         ('key = "One"', 'key = ""', "key is empty in the scope fund, and named in every other"),
         ("warning = 10", "warning = 30", "warning 30 and breach 20.5: give 0 < warning < breach"),
         ('"gross"', '"concentration"', "breach is 20.5; a share is at most 1"),

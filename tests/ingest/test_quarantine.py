@@ -3,7 +3,8 @@
 import dataclasses
 
 from ingest.instrument import AssetClass, Instrument, Reference
-from ingest.quarantine import STANDING_SECONDS, Refused, StandingRows, keep
+from ingest.quarantine import STANDING_SECONDS, Refused, RefusedLines, StandingRows, keep
+from ingest.reference_file import load
 
 SHARE = Instrument(0, "AAA", AssetClass.EQUITY, "X", "USD", 1.0, 0.01, 2)
 CALL = dataclasses.replace(
@@ -69,3 +70,17 @@ def test_a_row_that_stays_refused_is_told_once_for_each_reason():
     assert list(standing.due(reference.refused, 20.0)) == []
     (again,) = standing.due(reference.refused, 20.0 + STANDING_SECONDS)
     assert again.text != one.text
+
+
+def test_a_line_of_a_file_is_kept_whole_once_and_again_when_it_was_right_meanwhile(tmp_path):
+    file, lines, publisher = tmp_path / "rows.csv", RefusedLines("reference"), Publisher()
+    for text, news in (("AAA,x", 1), ("AAA,x", 0), ("AAA,2", 0), ("AAA,x", 1), ("AAA,y", 1)):
+        file.write_text(f"symbol,multiplier\n{text}\n")
+        publisher.kept.clear()
+        assert len(lines.take(load(file, [SHARE]).refused)) == news
+        lines.keep(publisher)
+        assert len(publisher.kept) == news
+    ((topic, _, value, headers),) = publisher.kept
+    assert (topic, value, lines.count) == ("quarantine", b"AAA,y", 3)
+    assert headers["topic"] == headers["reason"] == b"reference"
+    assert headers["text"].decode() == f"{file} line 2: multiplier is 'y'; give a number"

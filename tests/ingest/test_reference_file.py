@@ -74,8 +74,9 @@ def test_a_row_that_cannot_be_is_told_with_file_line_and_reason(tmp_path, line, 
     rows, refused = load(file, KNOWN)
     assert {"AAA", "BBB"} == {row.symbol for row in rows}, "the good rows are kept"
     assert len(refused) == 1
-    assert refused[0].startswith(f"{file} line 3: ")
-    assert said in refused[0]
+    assert str(refused[0]).startswith(f"{file} line 3: ")
+    assert said in refused[0].reason
+    assert refused[0].line == line
 
 
 def test_lines_of_json_that_cannot_be(tmp_path):
@@ -83,21 +84,23 @@ def test_lines_of_json_that_cannot_be(tmp_path):
     file = written(tmp_path, text, "rows.jsonl")
     rows, refused = load(file, KNOWN)
     assert [row.symbol for row in rows] == ["AAA"]
-    assert [text.partition(": ")[0] for text in refused] == [f"{file} line {n}" for n in (2, 3, 4)]
-    assert "no field is named size" in refused[2]
+    assert [str(one).partition(": ")[0] for one in refused] == [
+        f"{file} line {n}" for n in (2, 3, 4)
+    ]
+    assert "no field is named size" in refused[2].reason
 
 
 def test_an_id_of_another_is_refused(tmp_path):
     head = "symbol,id,asset_class,venue,currency,multiplier,tick,decimals\n"
     rows, refused = load(written(tmp_path, head + "NEW,1,0,X,USD,1,0.01,2\n"), KNOWN)
     assert rows == []
-    assert "id 1 is another's" in refused[0]
+    assert "id 1 is another's" in refused[0].reason
 
 
 def test_a_symbol_twice_is_refused_the_second_time(tmp_path):
     rows, refused = load(written(tmp_path, "symbol,multiplier\nAAA,2\nAAA,3\n"), KNOWN)
     assert [row.multiplier for row in rows] == [2.0]
-    assert "line 3" in refused[0]
+    assert "line 3" in str(refused[0])
 
 
 def test_no_rows_and_no_file(tmp_path):

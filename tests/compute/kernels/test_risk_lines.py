@@ -17,11 +17,9 @@ NOW_MS = 1e12
 
 
 def test_numbers_are_those_of_the_shapes():
-    assert (kernel.CLOSED, kernel.COIN, kernel.BACHELIER) == (
-        State.CLOSED,
-        Model.BLACK_76_COIN,
-        Model.BACHELIER,
-    )
+    assert (kernel.CLOSED, kernel.COIN) == (State.CLOSED, Model.BLACK_76_COIN)
+    american = Model.BACHELIER_EARLY_EXERCISE_LEFT_OUT
+    assert (Model.BACHELIER, american) == (kernel.BACHELIER, kernel.BACHELIER_AMERICAN)
     assert RISK.names[: kernel.WIDTH][-2:] == ("stale", "days_to_exit")
     assert RISK.names[kernel.KEY_RATE] == "kr_3m"
     names = [name.removesuffix("_usd") for name in RISK.names[: kernel.SUMMED]]

@@ -41,7 +41,9 @@ def run(risk, quantity, book, rows, moves, weights):
     full, linear = np.empty((3, moves.shape[1])), np.empty((3, moves.shape[1]))
     missing, variance = np.empty(3, np.int64), np.empty(len(quantity))
     kernel.profit_and_loss(
-        *(risk, quantity, book, rows, moves, weights, full, linear, missing, variance)
+        *(risk, quantity, book, rows, moves, weights, full, linear, missing, variance),
+        *(np.empty((len(quantity), 0), np.int64), np.empty((2, 0, moves.shape[1]))),
+        np.empty(0, np.int64),
     )
     return full, linear, missing, variance
 
