@@ -12,8 +12,9 @@ from typing import Annotated, Any, Never
 
 import typer
 
+from app import audit_commands
 from app.process import Stop, end_with, run, say
-from app.settings import PORT_MAX, ROOT, Settings, SettingsError, last_database, load
+from app.settings import PORT_MAX, ROOT, Settings, SettingsError, last_database, load, running
 
 USAGE, FAILURE = 2, 1
 EVENTS_PER_S = "events a second"
@@ -47,6 +48,7 @@ Reference = Annotated[
 Fund = Annotated[Path | None, typer.Option(help="Books and limits, TOML.  [the demo fund's]")]
 Speed = Annotated[float | None, typer.Option(help="Times the recorded speed.  [1]")]
 Repeat = Annotated[bool, typer.Option("--loop", help="Begin again at the end of the files.")]
+Audit = Annotated[Path | None, typer.Option(help="Folder of keys and signed roots.  [DATA/audit]")]
 Paths = list[Path]
 
 
@@ -209,6 +211,57 @@ def record(
 
 
 @cli.command()
+def tape(
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+) -> None:
+    """Put what workers tell and what pages show on the tape in ClickHouse."""
+    settings = load(redis=redis, clickhouse=clickhouse, database=database, data=data)
+    _need(settings, "redis", "clickhouse")
+    from app import loops
+
+    _run(lambda: loops.tape(settings))
+
+
+@cli.command()
+def seal(  # noqa: PLR0913 (each argument is an option)
+    kafka: Kafka = None,
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+    audit: Audit = None,
+) -> None:
+    """Sign a root over the chains of the record once a minute."""
+    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "database": database}
+    settings = load(data=data, audit=audit, **given)
+    _need(settings, "clickhouse")
+    from app import sealing
+
+    _run(lambda: sealing.sealer(settings))
+
+
+@cli.command()
+def witness(  # noqa: PLR0913 (each argument is an option)
+    kafka: Kafka = None,
+    redis: Redis = None,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+    audit: Audit = None,
+) -> None:
+    """Read the record again and countersign the roots that its rows bear out."""
+    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "database": database}
+    settings = load(data=data, audit=audit, **given)
+    _need(settings, "clickhouse")
+    from app import sealing
+
+    _run(lambda: sealing.watcher(settings))
+
+
+@cli.command()
 def web(
     port: Annotated[int | None, typer.Option(help="Port of the page.  [5006]")] = None,
     redis: Redis = None,
@@ -226,6 +279,62 @@ def web(
     from app import runtime
 
     runtime.serve(settings)
+
+
+@cli.command()
+def asof(  # noqa: PLR0913 (each argument is an option)
+    moment: Annotated[str, typer.Argument(help="14:03:02.113, 2026-11-22T14:03:02.113 or -90s.")],
+    desk: Annotated[str, typer.Option(help="Which desk to open.")] = "overview",
+    play: Annotated[
+        float | None, typer.Option("--speed", help="Play on from there, times as fast.")
+    ] = None,
+    user: Annotated[str, typer.Option(help="Say what this user's pages showed instead.")] = "",
+    session: Annotated[str, typer.Option(help="The same for one page by its name.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON list.")] = False,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+) -> None:
+    """Show a desk as it was; or, with --user or --session, what a screen showed, cell by cell.
+
+    UTC where no zone is said. The desk needs a running web server, the screens only the record.
+    """
+    from app import moment as moments
+    from ingest import clock
+
+    try:
+        ts = moments.parse(moment, clock.now_ns())
+    except moments.MomentError as error:
+        usage(str(error))
+    if user or session:
+        _screens(_recorded(clickhouse, database, data), ts, user, session, as_json=as_json)
+        return
+    settings = load(data=data)
+    run = running(settings.run_file) or {}
+    page = str(run.get("page") or f"http://127.0.0.1:{settings.port}/overview")
+    speed = f"&speed={play:g}&play=1" if play else ""
+    typer.echo(f"{page.rpartition('/')[0]}/{desk}?asof={moments.show(ts)}{speed}")
+
+
+def _screens(settings: Settings, ts: int, user: str, session: str, *, as_json: bool) -> None:
+    import json
+
+    from app import recall
+    from app.audit import archive_of
+    from compute.screen import NotOnRecordError
+
+    with archive_of(settings) as archive:
+        try:
+            found = recall.screens(archive, ts, user, session)
+        except NotOnRecordError as error:
+            raise RuntimeError(f"Not on record: {error}.") from None
+        names = recall.symbols(archive, ts)
+        screens = [recall.plain(page, shown, names) for page, shown in found]
+    if as_json:
+        typer.echo(json.dumps(screens))
+        return
+    for one in screens:
+        recall.print_screen(one)
 
 
 Announce = Annotated[Path | None, typer.Option(help="Also write the address to this file.")]
@@ -302,6 +411,32 @@ def _recorded(clickhouse: str | None, database: str | None, data: Path | None) -
     if not settings.clickhouse and not database:
         return settings.model_copy(update={"database": last_database(settings)})
     return settings
+
+
+audit_commands.add(audit, _recorded)
+
+
+@cli.command()
+def export(  # noqa: PLR0913 (each argument is an option)
+    table: Annotated[str, typer.Argument(help="A table or view of the record.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    since: Annotated[str | None, typer.Option("--from", help="From this moment on, UTC.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Up to this moment, UTC.")] = None,
+    instrument: Annotated[int | None, typer.Option(help="Of this one alone, its id.")] = None,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+) -> None:
+    """Write a table or view of the record to a file that says what it is of.
+
+    The file names database, chain heads and the newest signed root.
+    """
+    from app import export as room
+    from compute.export import Order
+
+    order = Order(table, form, room.moment_ns(since), room.moment_ns(until), instrument)
+    typer.echo(room.export(_recorded(clickhouse, database, data), order, out))
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -8,8 +8,9 @@ import contextlib
 import fcntl
 import math
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from compute.engine import Engine
 from ingest import clock, fund
 from ingest.event import EVENT
 from ingest.fund import Fund
-from ingest.instrument import Instrument
+from ingest.instrument import Instrument, Reference
 from ingest.source import ReferenceSource
 
 ROWS_SECONDS_MAX = 15.0  # A market without instruments is a market that has not begun.
 # While a checkpoint is packed in a thread the loop must get its turn at once; Python's own 5 ms
 # would show in every cell.
 SWITCH_SECONDS = 0.0005
+BEAT_SECONDS = 1.0
 QUIET_SECONDS = 0.2  # So long after the last row no more are on their way: 4 fetches.
 
 
@@ -68,16 +70,25 @@ def live(settings: Settings) -> Loop:
 
 def risk(settings: Settings) -> Loop:
     """The tables of `live` -> Greeks, curves, exposure -> Redis."""
+    with _beating(_teller(settings, "risk.0"), {"starting": "positions and limits"}):
+        return _risk(settings)
+
+
+def _risk(settings: Settings) -> Loop:
     from compute import factor, options
     from compute.alerts import RESTORE_NS, Alerts
     from compute.exposure import Exposure
     from compute.follow import ReferenceFollower
-    from compute.rates_part import RatesPart
+    from compute.rates_part import RatesPart, rehearsed
     from compute.risk import Risk
+    from compute.warm import Deferred, Task, Warming
     from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
 
-    options.rehearse()
-    exposure = Exposure(_fund(settings), factor.demo)
+    bus, topic = Bus(settings.redis), PatientRows(settings.kafka, "risk")
+    first = topic.read_all()
+    topic.close()
+    exposure = Exposure(_fund(settings), factor.demo, prepared=False)
+    exposure.prepare()
     rates = RatesPart(exposure.take_key_rates)
 
     def rate(currency: str, years: float) -> float:
@@ -85,10 +96,15 @@ def risk(settings: Settings) -> Loop:
         zero = float(curve.zero(years)[0]) if curve else math.nan
         return zero if math.isfinite(zero) else options.flat_rate(currency, years)
 
-    parts = (rates, options.Options(rate), exposure)
-    bus, topic = Bus(settings.redis), PatientRows(settings.kafka, "risk")
-    first = topic.read_all()
-    topic.close()
+    # What exposure and limits need comes first; what depends on curves, losses and Greeks
+    # joins as it is ready.
+    tasks = (
+        Task("curves and credit", lambda: rehearsed(rates, Reference(first), clock.now_ns())),
+        Task("value at risk and scenarios", exposure.losses.prepare),
+        Task("options", lambda: options.rehearsed(rate)),
+    )
+    warming = Warming(tasks).start()
+    parts = (Deferred(tasks[0], warming), Deferred(tasks[2]), exposure)
     alerts = Alerts(exposure, bus, Publisher(settings.kafka, once=True))
     told = Source(settings.kafka, "risk", patience=SELDOM, topics=(ALERTS_TOPIC,))
     alerts.restore(told.read_since(clock.now_ns() - RESTORE_NS))
@@ -101,8 +117,10 @@ def record(settings: Settings) -> Loop:
     from compute.alert_record import AlertRecord
     from compute.archive import Archive
     from compute.checkpoint import Checkpoints
+    from compute.derived import Derived
     from compute.record import Record
-    from ingest.source import ALERTS_TOPIC, SELDOM, Source
+    from compute.schema import Keep
+    from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
 
     archive = Archive(settings.clickhouse, settings.database)
     alerts = Source(settings.kafka, "record", patience=SELDOM, topics=(ALERTS_TOPIC,))
@@ -112,10 +130,26 @@ def record(settings: Settings) -> Loop:
         archive,
         Checkpoints(settings.data / "checkpoints" / settings.database),
         alerts=AlertRecord(alerts, archive),
+        derived=Derived(archive),
+        digests=Publisher(settings.kafka),
         tell=_teller(settings, "record.0"),
+        keep=Keep(settings.record_hot_days, settings.record_keep_years, settings.record_volume),
     )
     _compile(loop.engine, settings)
     return loop
+
+
+def tape(settings: Settings) -> Loop:
+    """What workers tell and pages show -> slices in ClickHouse."""
+    from compute.archive import Archive
+    from compute.tape import Tape
+
+    return Tape(
+        Bus(settings.redis),
+        Archive(settings.clickhouse, settings.database),
+        (settings.tape_hours, settings.screens_days),
+        _teller(settings, "tape.0"),
+    )
 
 
 def _fund(settings: Settings) -> Fund:
@@ -125,11 +159,35 @@ def _fund(settings: Settings) -> Fund:
 
 def _compile(engine: Engine, settings: Settings) -> None:
     """Make the kernels ready. Who comes second waits, and loads what the first one has compiled."""
+    from compute import digest
+
     settings.data.mkdir(parents=True, exist_ok=True)
     with (settings.data / "kernels.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         engine.step(np.zeros(0, EVENT), None)
         engine.total()
+        digest.rehearse()
+
+
+@contextlib.contextmanager
+def _beating(
+    tell: Callable[[dict[str, Any]], None] | None, health: dict[str, Any]
+) -> Iterator[None]:
+    """Report `health` once a second until what is inside is done: it takes its time."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while tell and not done.is_set():
+            tell(health)
+            done.wait(BEAT_SECONDS)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()  # Its last word must not come after the loop's first.
 
 
 def _teller(settings: Settings, role: str) -> Callable[[dict[str, Any]], None] | None:

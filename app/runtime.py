@@ -10,16 +10,18 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 from tornado.ioloop import IOLoop
 from tornado.web import RedirectHandler
 
 from app import settings as settings_room
+from app.blocks.page import lighten
 from app.blocks.transport import connect, hear_acks
 from app.mirror import Mirror
 from app.process import settle
+from app.screens import Screens
 from app.session import Hub, Session
 from app.settings import ROOT, Settings
 from compute.bus import AsyncBus
@@ -36,6 +38,7 @@ class Runtime:
     """What this process has made so far."""
 
     hub: Hub | None = None
+    pasts: ClassVar[set[Hub]] = set()  # Of pages that show the past, one each.
 
 
 def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
@@ -46,10 +49,14 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
                 "No Redis address is known. Start ./tickglass up, or give TICKGLASS_REDIS."
             )
         hear_acks()
+        lighten()
         hub = Hub(Mirror(AsyncBus(settings.redis)), loop, role=f"web.{settings.port}")
         hub.load_history = _history(settings)
+        hub.charts.past = _past_of(settings)
+        hub.screens = Screens(hub.mirror.bus, f"{hub.role}-{hub.epoch}")
         Runtime.hub = hub
         loop.call_soon_threadsafe(hub.start)
+        loop.call_soon_threadsafe(hub.screens.start)
     return Runtime.hub
 
 
@@ -58,11 +65,43 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     loop = _loop_of(document)
     hub = Runtime.hub or start_hub(settings_room.load(), loop)
     _wait_for_reference(hub)
+    asked = document.session_context.request.arguments.get("asof")
+    if asked:
+        hub = _past(hub, asked[-1].decode(errors="replace"))
     found: list[Session] = []
     session = hub.attach(spec, lambda: connect(document, found[0]), _user())
     found.append(session)
-    document.on_session_destroyed(lambda _context: session.close())
+    document.on_session_destroyed(lambda _context: _leave(hub, session))
     return session
+
+
+def _past(live: Hub, text: str) -> Hub:
+    """A hub of its own for a page that shows the past; what stands in the way is an error page."""
+    from app.asof import PASTS_MAX, PastHub, TooManyError  # Only who looks back needs ClickHouse.
+    from app.moment import parse
+    from compute.archive import Archive
+
+    settings = settings_room.load()
+    if not settings.clickhouse:
+        raise settings_room.SettingsError("No ClickHouse address is known: there is no tape.")
+    if len(Runtime.pasts) >= PASTS_MAX:
+        raise TooManyError(
+            f"{PASTS_MAX} pages of this server show the past already. Close one of them."
+        )
+    moment_ns = parse(text, clock.now_ns())
+    archive = Archive(settings.clickhouse, settings.database)
+    past = PastHub(live, archive, moment_ns, _history_at(settings))
+    past.charts.past = _past_of(settings)
+    Runtime.pasts.add(past)
+    live.call(past.start)
+    return past
+
+
+def _leave(hub: Hub, session: Session) -> None:
+    session.close()
+    if hub in Runtime.pasts:
+        Runtime.pasts.discard(hub)
+        hub.call(hub.stop)
 
 
 def _user() -> str:
@@ -89,18 +128,33 @@ def _history(settings: Settings) -> Callable[[int], Any] | None:
     """Reads a chart's past from the record, in a worker thread; None where there is no record."""
     if not settings.clickhouse:
         return None
+    load = _history_at(settings)
+    return lambda row: load(row, clock.now_ns())
+
+
+def _history_at(settings: Settings) -> Callable[[int, int], Any]:
+    """The same for (row, moment in ns at which the chart ends)."""
     from compute import history
     from compute.archive import Archive
 
     archive: list[Archive] = []
 
-    def load(row: int) -> Any:
+    def load(row: int, now_ns: int) -> Any:
         if not archive:
             archive.append(Archive(settings.clickhouse, settings.database))
-        now_ns = clock.now_ns()
         return history.series(archive[0], row, now_ns - PAST_SECONDS * 10**9, now_ns, 1.0)
 
     return load
+
+
+def _past_of(settings: Settings) -> Any:
+    """What charts read of the record; None where there is none."""
+    if not settings.clickhouse:
+        return None
+    from app.charts import Record
+    from compute.archive import Archive
+
+    return Record(lambda: Archive(settings.clickhouse, settings.database))
 
 
 def layouts() -> dict[str, str]:

@@ -45,6 +45,19 @@ class Settings(BaseSettings):
     partitions: int = Field(1, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
     reference: Path | None = Field(None, description="reference rows, CSV or JSON lines")
     fund: Path | None = Field(None, description="books and limits, TOML; the demo fund's if none")
+    audit: Path | None = Field(None, description="folder of keys and signed roots; DATA/audit")
+    witness: bool = Field(True, description="whether `up` starts a witness of the record")
+    tape_hours: int = Field(24, ge=1, le=8_760, description="hours that the tape is kept")
+    record_hot_days: int = Field(
+        0, ge=0, description="days of the record as it was written, then packed tighter; 0: all"
+    )
+    record_keep_years: int = Field(
+        0, ge=0, le=100, description="years that the record is kept; 0: for ever"
+    )
+    record_volume: str = Field(
+        "", description="storage volume that what is older than `record_hot_days` moves to"
+    )
+    screens_days: int = Field(30, ge=1, le=3_650, description="days that screens are kept")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
     @field_validator("data")
@@ -52,6 +65,11 @@ class Settings(BaseSettings):
     def _absolute(cls, data: Path) -> Path:
         # Children get the folder too, and may stand elsewhere.
         return data.expanduser().absolute()
+
+    @field_validator("audit")
+    @classmethod
+    def _absolute_too(cls, folder: Path | None) -> Path | None:
+        return folder and folder.expanduser().absolute()
 
     @field_validator("reference", "fund")
     @classmethod
@@ -82,6 +100,13 @@ class Settings(BaseSettings):
             raise ValueError("should be host:port or host:port,host:port")
         return brokers
 
+    @field_validator("record_volume")
+    @classmethod
+    def _volume_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", name):
+            raise ValueError("should be letters, digits, _ and -")
+        return name
+
     @field_validator("database")
     @classmethod
     def _database_name(cls, name: str) -> str:
@@ -101,6 +126,11 @@ class Settings(BaseSettings):
     def run_file(self) -> Path:
         """Where a running `up` writes its addresses."""
         return self.data / RUN_FILE
+
+    @property
+    def audit_folder(self) -> Path:
+        """Folder of keys and signed roots."""
+        return self.audit or self.data / "audit"
 
     @property
     def logs(self) -> Path:

@@ -55,7 +55,7 @@ def serve_kafka(
     """A broker with all topics of the product, until `stop` is set."""
     from app import kafka_log
     from ingest.quarantine import QUARANTINE_TOPIC
-    from ingest.source import ALERTS_TOPIC, REFERENCE_TOPIC, TOPICS
+    from ingest.source import ALERTS_TOPIC, DIGESTS_TOPIC, REFERENCE_TOPIC, ROOTS_TOPIC, TOPICS
 
     if brokers != 1:
         raise StandinError(
@@ -63,7 +63,7 @@ def serve_kafka(
             "Start a cluster with deploy/kafka/start --brokers 3 and give --kafka"
         )
     names = (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC)
-    topics = dict.fromkeys(names, partitions)
+    topics = dict.fromkeys(names, partitions) | dict.fromkeys((ROOTS_TOPIC, DIGESTS_TOPIC), 1)
     kafka_log.serve(topics, on_ready, stop)
 
 
@@ -77,13 +77,16 @@ def make_topics(brokers: str, partitions: int) -> None:
     from confluent_kafka.cimpl import NewTopic
 
     from ingest.quarantine import QUARANTINE_TOPIC
-    from ingest.source import ALERTS_TOPIC, REFERENCE_TOPIC, TOPICS
+    from ingest.source import ALERTS_TOPIC, DIGESTS_TOPIC, REFERENCE_TOPIC, ROOTS_TOPIC, TOPICS
 
     config: dict[str, dict[str, str]] = {
         REFERENCE_TOPIC: {"cleanup.policy": "compact"},
         QUARANTINE_TOPIC: {},
         ALERTS_TOPIC: {"retention.ms": str(ALERTS_KEPT_MS)},
+        ROOTS_TOPIC: {"retention.ms": "-1"},
+        DIGESTS_TOPIC: {"retention.ms": str(ALERTS_KEPT_MS)},
     }
+    single = (ROOTS_TOPIC, DIGESTS_TOPIC)  # In order over all.
     admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
     wanted: list[NewTopic] = []
     try:
@@ -96,7 +99,7 @@ def make_topics(brokers: str, partitions: int) -> None:
                     f"Give --partitions {found}, or another cluster."
                 )
         wanted = [
-            NewTopic(topic, partitions, config=config.get(topic, {}))
+            NewTopic(topic, 1 if topic in single else partitions, config=config.get(topic, {}))
             for topic in (*TOPICS, *config)
             if topic not in there
         ]

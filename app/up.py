@@ -27,9 +27,12 @@ STATUS_SECONDS = 1.0
 SLOW_SECONDS = 8.0  # Then say what the start is waiting for.
 RECORD_NICE = 5  # The record may lag, the glass may not; but a busy machine must not starve it.
 RISK_NICE = 10  # Beside the tick path: the tick goes first, and the record before risk.
+TAPE_NICE = 10  # As risk; Redis holds 4 s for it, and a hole is said where it was.
+WITNESS_NICE = 19  # Reads every row again, and has time.
 # A worker's matrices are small: BLAS's second thread would only spin, 0.06 core in `risk`.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 ANNOUNCED = "kafka.address"
+WORKERS = ("live", "risk", "replay", "record", "tape", "seal", "witness")  # Count in offsets.
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +192,19 @@ class Up:
         self._then(
             "ClickHouse",
             lambda: not probe.clickhouse(self.settings.clickhouse),
-            lambda: self._run("record", "record", nice=RECORD_NICE),
+            self._start_recorders,
         )
+
+    def _start_recorders(self) -> None:
+        self._run("record", "record", nice=RECORD_NICE)
+        self._run("tape", "tape", nice=TAPE_NICE)
+        self._run("seal", "seal", nice=RISK_NICE)
+        if self.settings.witness:
+            self._run("witness", "witness", nice=WITNESS_NICE)
 
     def _begin_anew(self) -> None:
         self.screen.say("Kafka's log is lost with it: starting a new one, and a new record.")
-        self.supervisor.stop(["live", "risk", "replay", "record", "redis"])
+        self.supervisor.stop([*WORKERS, "redis"])
         self.waiting = [waiting for waiting in self.waiting if waiting.what == "the page"]
         self._start_log()
 

@@ -13,6 +13,16 @@ from app.blocks.block import (
     Strip,
     Treemap,
 )
+from app.blocks.charts import (
+    Candles,
+    Depth,
+    Heatmap,
+    Ladder,
+    Lines,
+    PnlCurve,
+    PositionMap,
+    Smile,
+)
 from app.blocks.desk import Desk
 from app.blocks.risk import (
     Alerts,
@@ -23,7 +33,9 @@ from app.blocks.risk import (
     Orders,
     Scenarios,
     ValueAtRisk,
+    WhatIf,
 )
+from app.blocks.stock import Stock, bind
 from ingest.instrument import AssetClass
 
 __all__ = [
@@ -32,8 +44,10 @@ __all__ = [
     "Bars",
     "Block",
     "Books",
+    "Candles",
     "Chart",
     "Curve",
+    "Depth",
     "Desk",
     "Execution",
     "Exposure",
@@ -41,11 +55,20 @@ __all__ = [
     "Feed",
     "Glass",
     "Grid",
+    "Heatmap",
     "KeyRates",
+    "Ladder",
     "Limits",
+    "Lines",
     "Orders",
+    "PnlCurve",
+    "PositionMap",
     "Scenarios",
+    "Smile",
+    "Stock",
     "Strip",
     "Treemap",
     "ValueAtRisk",
+    "WhatIf",
+    "bind",
 ]
