@@ -32,6 +32,10 @@ ASK_BYTES_MAX = 65_536  # A thousand hypothetical trades.
 ASK_COUNT = 32  # Asks a read hands over at most.
 ANSWER_SECONDS = 20  # How long an answer waits for who asked; ten of 100 kB a second at most.
 ANSWER_POLL_SECONDS = 0.02
+# What web processes showed waits here for `tape`: a minute of four batches a second, which are
+# 1 MB at most (app/screens.py). Who comes later finds a hole, and says so.
+SCREENS_MAX = 256
+SCREENS_COUNT = 16
 
 
 class BusError(RuntimeError):
@@ -170,6 +174,20 @@ class Bus:
         with self._door():
             self._redis.set(f"{PREFIX}answers:{ask}", data, ex=ANSWER_SECONDS)
 
+    def notes(self) -> dict[str, bytes]:
+        """What was told beside the tables, by name: `names` and `alerts`, where there are any."""
+        names = ("names", "alerts")
+        with self._door():
+            found: Any = self._redis.mget([PREFIX + name for name in names])
+        return {name: data for name, data in zip(names, found, strict=True) if data}
+
+    def screens(self, last_id: str) -> list[tuple[str, bytes, bytes]]:
+        """(id, head, body) of what web processes showed after that id; does not wait."""
+        with self._door():
+            found = self._redis.xread({f"{PREFIX}screens": last_id}, SCREENS_COUNT)
+        rows = _rows(found or {})
+        return [(name.decode(), row.get(b"h", b""), row.get(b"b", b"")) for name, row in rows]
+
     def report(self, role: str, health: dict[str, Any]) -> None:
         """Say how a process is; `health` must have `now_ms`."""
         with self._door():
@@ -243,6 +261,12 @@ class AsyncBus:
         """The newest report of every process, by role."""
         rows = await self._ask(self._redis.hgetall(f"{PREFIX}health"))
         return {role.decode(): json.loads(data) for role, data in rows.items()}
+
+    async def put_screens(self, head: bytes, body: bytes) -> None:
+        """Hand a batch of what was shown to `tape`."""
+        entry: dict[Any, Any] = {b"h": head, b"b": body}
+        name = f"{PREFIX}screens"
+        await self._ask(self._redis.xadd(name, entry, maxlen=SCREENS_MAX, approximate=False))
 
     async def report(self, role: str, health: dict[str, Any]) -> None:
         """Say how this process is."""

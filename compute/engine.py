@@ -29,7 +29,7 @@ import numpy as np
 
 from compute.enriched import ENRICHED
 from compute.kernels import codes, step, total, trade, volatility, vwap
-from compute.ledger import LAYOUT, Ledger
+from compute.ledger import DTYPES, LAYOUT, Arrays, Ledger
 from compute.session import NAMES, Sessions
 from compute.table import INSTRUMENTS, STALE_S, WIDE_SHARE, WIDE_TICKS, MarkSource, State
 from ingest import calendar
@@ -37,20 +37,20 @@ from ingest.event import EVENT
 from ingest.fund import Book
 from ingest.instrument import AssetClass, Reference
 
-CACHE_LINE_BYTES = 64
+CACHE_LINE_BYTES, HUGE_PAGE_BYTES = 64, 2 << 20
 CLASS_COUNT = len(AssetClass)
 _FLOAT, _INTEGER = "<f8", "<i8"
 STATE = np.dtype(
     [
         # Line 0: what every event asks for.
         ("turn_ns", _INTEGER),  # From this event time on it is a new second for the row.
-        ("newest_ns", _INTEGER),
+        ("newest_ns", _INTEGER),  # Event time; of own events too, unlike the column ts_event.
         ("bits", _INTEGER),  # State and more: kernels/codes.py.
         ("position_usd", _FLOAT),  # USD of a move of the mark by 1.
         ("pnl_at_zero", _FLOAT),  # P&L in USD if the mark were 0.
         ("wide_share", _FLOAT),  # Of the mid; a book that is wider is no tight one ...
         ("wide_floor", _FLOAT),  # ... if it is wider than this too, in price units.
-        ("close_prev", _FLOAT),
+        ("remembered", _INTEGER),  # Eligible trades so far; the newest are in PRINT.
         # Lines 1 to 4: the table. Line 1 is ENRICHED, line 2 what a quote moves besides.
         *((name, _FLOAT) for name in INSTRUMENTS.names),
         ("fresh_ms", _FLOAT),  # Age from which a mark gives way to a wide mid.
@@ -59,7 +59,7 @@ STATE = np.dtype(
         ("volume_low", _FLOAT),
         ("eligible", _INTEGER),
         ("last_ns", _INTEGER),  # Event time of the trade that is `last`.
-        ("remembered", _INTEGER),  # Eligible trades so far; the newest are in PRINT.
+        ("close_prev", _FLOAT),
         # Line 6: the clock.
         ("second", _INTEGER),
         ("session_ns", _INTEGER),  # Reset instant at which the session began; 0: no event yet.
@@ -75,14 +75,16 @@ STATE = np.dtype(
         ("grid_annual", _FLOAT),  # 100 sqrt(intervals in a trading year)
         ("returned", _INTEGER),  # Returns so far; the newest are in `squares`.
         ("mid_before", _FLOAT),  # The last mid before the session.
-        ("spare", _INTEGER),
+        ("vwap_version", _INTEGER),  # Its bit in an event's `left_out`.
         ("calendar", _INTEGER),  # Place in ingest.calendar.CALENDARS.
         # Line 8: fills.
         *(("unit_usd", _FLOAT), ("usd_rate", _FLOAT)),  # unit_usd = multiplier usd_rate
         ("base", _FLOAT),  # Realised less cost of what is open, over books, in price units.
         ("fees", _FLOAT),  # Less income.
         ("first_slot", _INTEGER),  # Chain of positions; -1: none.
-        *(("asset_class", _INTEGER), ("spare_2", _INTEGER), ("spare_3", _INTEGER)),
+        ("asset_class", _INTEGER),
+        ("owed", _FLOAT),  # Mark of a unit held / mark: not 1 between the two halves of a split.
+        ("day_ns", _INTEGER),  # Reset instant at which the day of the positions began; 0: none.
     ]
 )
 assert STATE.itemsize % CACHE_LINE_BYTES == 0
@@ -134,7 +136,8 @@ def compiled() -> tuple[Callable[..., None], Callable[..., None]]:
     folder = Path(step.__file__).parent
     sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
     stamp = zlib.crc32(sources)
-    return step.build(stamp), total.build(stamp)
+    layouts = [dtype for dtype, _ in ROWS.values()]
+    return step.build(stamp, (*layouts, *DTYPES), Arrays), total.build(stamp)
 
 
 def _entry(kernel: Callable[..., Any], arguments: Iterable[Any]) -> Callable[..., Any]:
@@ -195,7 +198,8 @@ class Engine:
             enriched = _NO_ENRICHED
         elif len(enriched) < len(events):
             raise ValueError(f"enriched has {len(enriched)} rows for {len(events)} events")
-        if events.dtype != EVENT or enriched.dtype != ENRICHED:
+        known = events.dtype is EVENT or events.dtype == EVENT  # To compare costs 0.3 us.
+        if not known or enriched.dtype != ENRICHED:
             raise TypeError(f"events of {events.dtype}, enriched of {enriched.dtype}")
         if not events.flags.c_contiguous:
             events = np.ascontiguousarray(events)
@@ -204,30 +208,41 @@ class Engine:
             self._sessions.cover(int(events["ts_event"][done]))
             self._bind()
             done += self._advance(events[done:], enriched[done:], *self._arguments)
-        self._counts[codes.EVENTS] += done
         return done
 
     def _bind(self) -> None:
         """Gather the kernel's arguments; call when one of the arrays is another."""
         sessions = self._sessions
         arrays = [getattr(self, name) for name in ROWS]
-        hinted = (self._state, self._sums, self._recent)
-        addresses = tuple(array.ctypes.data for array in hinted)
-        self._arguments = (
-            (*arrays, addresses),
-            *(self._ledger.arrays(self._state), self.oldest_ns, self._counts),
-            (sessions.instants, sessions.spans, sessions.low_ns, sessions.high_ns),
-        )
+        arrays += self._ledger.arrays(self._state)[1:]
+        arrays += (self.oldest_ns, self._counts, sessions.instants, sessions.spans)
+        self._planned = arrays  # The plan holds their addresses alone.
+        plan = np.array([(one.ctypes.data, len(one)) for one in arrays], np.int64)
+        self._arguments = (plan, sessions.low_ns, sessions.high_ns)
         self._advance = _entry(self._step, (_NO_EVENTS, _NO_ENRICHED, *self._arguments))
 
     def mark_gap(self, instruments: np.ndarray, missing: int) -> None:
-        """`missing` events of the source of `instruments` (ids) were never seen: GAP shows."""
+        """`missing` events of the source of `instruments` (ids) were never seen: GAP shows.
+
+        `missing` 0: all that was missing has come late, so a row that was quoted since is whole
+        again, and the others are with their next quote.
+        """
         rows = np.unique(instruments)
         rows = rows[rows < len(self._state)]
-        self._state["bits"][rows] |= State.GAP
-        shown = self._state["state"][rows].astype(np.int64)
-        self._state["state"][rows] = shown | State.GAP
-        self._state["gaps"][rows] += missing
+        state = self._state
+        if missing:
+            booked = ~(np.isnan(state["bid"][rows]) & np.isnan(state["ask"][rows]))
+            waits = np.where(booked, codes.UNQUOTED, 0)
+            state["bits"][rows] = state["bits"][rows] & ~codes.FILLED | waits | State.GAP
+            state["gaps"][rows] += missing
+        else:
+            rows = rows[state["bits"][rows] & State.GAP != 0]
+            waits = state["bits"][rows] & codes.UNQUOTED != 0
+            state["bits"][rows[waits]] |= codes.FILLED
+            rows = rows[~waits]
+            state["bits"][rows] &= ~int(State.GAP)
+        shown = state["state"][rows].astype(np.int64) & ~int(State.GAP)
+        state["state"][rows] = shown | state["bits"][rows] & State.GAP
         self._touch(rows)
 
     def total(self) -> None:
@@ -266,9 +281,16 @@ class Engine:
         self._sessions.use(frozenset(calendars.tolist()))
         moved = known[state["calendar"][known] != calendars]
         state["calendar"][known] = calendars
+        state["vwap_version"][known] = 1 << (array["vwap_table"][known] - 1)
         state["reset_ns"][moved] = 0  # The next event finds its session.
         for name, by_class in _BY_CLASS.items():
             state[name][known] = by_class[asset_class]
+        for name, own in (
+            ("fresh_ms", array["stale_s"] * 1e3),
+            ("wide_share", array["wide_share"]),
+        ):
+            told = np.flatnonzero(~np.isnan(own))
+            state[name][told] = own[told]
         state["wide_floor"] = WIDE_TICKS * array["tick"]
         for code in np.unique(calendars).tolist():
             rows = known[calendars == code]
@@ -278,11 +300,21 @@ class Engine:
             interval_s = state["interval_ns"][rows] / 1e9
             state["grid_annual"][rows] = 100.0 * np.sqrt(second / interval_s)
 
-    def freeze(self) -> "Engine":
-        """A copy that no step moves: another thread can take its checkpoint meanwhile."""
+    def freeze(self, spare: "Engine | None" = None) -> "Engine":
+        """A copy that no step moves: another thread can take its checkpoint meanwhile.
+
+        `spare`: a copy of before that nobody needs any more. Its memory is used again; to ask for
+        40 MB anew takes five times as long as to fill them.
+        """
         frozen = copy.copy(self)
-        for name in (*ROWS, "_counts", "_ledger", "oldest_ns"):
-            setattr(frozen, name, getattr(self, name).copy())
+        for name in (*ROWS, "_counts", "oldest_ns"):
+            own = getattr(self, name)
+            room = None if spare is None else getattr(spare, name)
+            if room is None or room.shape != own.shape:
+                room = np.empty_like(own)
+            _bytes(room)[:] = _bytes(own)  # Records are copied field by field, bytes at once.
+            setattr(frozen, name, room)
+        frozen._ledger = self._ledger.copy()  # noqa: SLF001
         frozen.tables = {name: table.copy() for name, table in self.tables.items()}
         return frozen
 
@@ -370,7 +402,7 @@ class Engine:
         rough = np.where(bits & (codes.ROUGH | codes.WIDE) != 0, int(State.ESTIMATED), 0)
         state["state"] = bits & codes.SHOWN | rough
         inverse = self._ledger.terms["inverse"] != 0
-        value = state["position"] * state["unit_usd"]
+        value = state["position"] * (state["unit_usd"] * state["owed"])
         flow = state["base"] * state["unit_usd"] - state["fees"] * state["usd_rate"] + 0.0
         state["position_usd"] = np.where(inverse, flow, value)
         state["pnl_at_zero"] = np.where(inverse, 0.0 - value, flow)
@@ -421,9 +453,16 @@ def _used(items: np.ndarray) -> np.ndarray:
 
 def _aligned(rows: int, dtype: np.dtype) -> np.ndarray:
     """Zeroed array [rows] that begins at a cache line."""
-    raw = np.zeros(rows * dtype.itemsize + CACHE_LINE_BYTES, np.uint8)
+    size = rows * dtype.itemsize + CACHE_LINE_BYTES
+    if size > HUGE_PAGE_BYTES // 2:
+        size = max(size, 2 * HUGE_PAGE_BYTES)  # numpy asks for huge pages from here on.
+    raw = np.zeros(size, np.uint8)
     start = -raw.ctypes.data % CACHE_LINE_BYTES
     return raw[start : start + rows * dtype.itemsize].view(dtype)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
 
 
 def _start(state: np.ndarray) -> None:
@@ -438,3 +477,4 @@ def _start(state: np.ndarray) -> None:
     state["interval_ns"] = codes.SECOND_NS
     state["reset_ns"] = step.NEVER_NS
     state["bits"] = codes.BLANK
+    state["owed"] = 1.0

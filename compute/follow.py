@@ -18,6 +18,7 @@ from compute.kernels.cut import scatter
 from compute.table import LIVE_TABLES, Table
 from ingest.instrument import Instrument, Reference
 
+READS_MAX = 16  # Of 32 deltas each: as many as the bus holds.
 ASK_SECONDS = 0.25  # For new reference rows: 0.1 ms of Redis each time.
 
 
@@ -94,14 +95,25 @@ class Follower:
         self.ts_cut = 0  # Of the newest delta or image.
         self.applied_at = 0.0  # Monotonic moment of it.
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """(epoch, sequence) of the newest delta or image that is in the tables."""
+        return self._epoch, self._last
+
     def step(self) -> int:
-        """Read all there is; the number of images and deltas applied. BusError: Redis is away."""
+        """Read all there is, READS_MAX times at most; images and deltas applied. BusError.
+
+        Without that bound a slow reader of a fast worker would never come back.
+        """
         applied = 0
         if not self._whole:
             if not self._take_image():
                 return 0
             applied = 1
-        while entries := self.bus.deltas(self._epoch, self._last, self.worker):
+        for _ in range(READS_MAX):
+            entries = self.bus.deltas(self._epoch, self._last, self.worker)
+            if not entries:
+                break
             for epoch, sequence, frame in entries:
                 whole = epoch == self._epoch and sequence == self._last + 1
                 if not (whole and self._decoded(frame)):

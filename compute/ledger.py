@@ -38,6 +38,7 @@ SLOT = np.dtype(
         *_fields(_FLOAT, "fees dividends coupons funding borrow"),
         *_fields(_FLOAT, "flow_base paid_base"),  # -sum dq v, income - fees: at the rates of then.
         *_fields(_FLOAT, "sod close close_told sod_flow sod_paid sod_rate"),  # Start of day.
+        ("close_due", _FLOAT),  # What close_told is once the reference has had the splits.
         *_fields(_FLOAT, "day_size day_value day_paid"),  # sum dq, sum dq v, income - fees of today
         *_fields(_FLOAT, "arrival_cost arrival_worth vwap_cost vwap_worth"),  # kernels/slippage.py
         *_fields(_FLOAT, "decision_cost decision_worth order_fees order_worth"),
@@ -91,6 +92,11 @@ class Arrays(NamedTuple):
     currencies: np.ndarray  # CURRENCY [CURRENCIES_MAX]
     books: np.ndarray  # BOOK [BOOKS_MAX]
     control: np.ndarray  # int64 [len(CONTROL)]
+
+
+DTYPES = (  # Of `Arrays` after the state.
+    *(SLOT, COST, LOT, np.dtype(_FLOAT), ORDER, TERMS, CURRENCY, BOOK, np.dtype(_INTEGER)),
+)
 
 
 class Ledger:
@@ -158,7 +164,9 @@ class Ledger:
         slots = self.slots[:used]
         close = reference.array["close_prev"][slots["instrument"]]
         told = np.isfinite(close) & (close != slots["close_told"])
-        slots["close"][told] = slots["close_told"][told] = close[told]
+        news = told & (close != slots["close_due"])  # A close restated for a split is none.
+        slots["close"][news] = slots["close_due"][news] = close[news]
+        slots["close_told"][told] = close[told]
 
     def _code(self, currency: str, usd: float) -> int:
         """Number of a currency; `usd`, the reference's rate, stands if it is the first known."""

@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from compute import delta
 from compute.bus import BusError
 from compute.checkpoint import Checkpoint, pack, unpack
+from compute.digest import Digests
 from compute.engine import Engine
+from compute.enriched import ENRICHED
 from compute.intake import Batch, Intake
 from ingest import clock
 from ingest.fund import Book
@@ -111,6 +115,7 @@ class Live:
         self.intake = Intake(self.reference, self._refresh)
         self.books = tuple(books)
         self.engine = Engine(self.reference, self.books)
+        self.digests = Digests("live")
         self.cutter = delta.Cutter()
         self.positions: Positions = {}
         self.sequence = 0
@@ -122,6 +127,7 @@ class Live:
         self.newest_send_ns = 0
         self.redis_away_since = 0.0
         self.saving: threading.Thread | None = None  # Takes the newest checkpoint to Redis.
+        self._frozen: Engine | None = None  # Of the last checkpoint; room for the next.
         self._image_due = self._checkpoint_due = self._health_due = 0.0
         self._cut_at = self._total_at = self._told_reference = self._retry_at = 0.0
         self._dirty = False
@@ -141,10 +147,12 @@ class Live:
                 if checkpoint.note["log"] == self.frames.log:
                     self.engine.restore(checkpoint.state)
                     self.intake.sequences.restore(checkpoint.note["sequences"])
+                    self.digests.restore(checkpoint.note.get("digests", ()))
                     self.positions = checkpoint.positions
             except (ValueError, KeyError):  # Another version's, or torn: begin anew from Kafka.
                 self.engine = Engine(self.reference, self.books)
                 self.intake = Intake(self.reference, self._refresh)
+        self._frozen = self.engine.freeze()  # Memory asked for now is not asked for in between.
         self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
         self.frames.seek(self.positions)
 
@@ -161,6 +169,7 @@ class Live:
         if now >= self._health_due:
             self._refresh()
             self._keep_rows(now)
+            self.digests.tell(self.quarantine)
             self._report(now)
         return count
 
@@ -179,12 +188,14 @@ class Live:
 
     def _take(self, messages: list[Message]) -> int:
         batch = self.intake.take(messages)
+        enriched = np.empty(len(batch.events), ENRICHED)
         start = 0
         for gap in batch.gaps:  # The events before the gap count before it is marked.
-            self.engine.step(batch.events[start : gap.at], None)
+            self.engine.step(batch.events[start : gap.at], enriched[start : gap.at])
             self.engine.mark_gap(gap.instruments, gap.missing)
             start = gap.at
-        self.engine.step(batch.events[start:], None)
+        self.engine.step(batch.events[start:], enriched[start:])
+        self.digests.take(batch, enriched)
         for message, error in batch.refused:
             place = (TOPICS[message.topic], message.partition, message.offset)
             self._keep(Refused(*place, message.value, error.reason, str(error)))
@@ -264,8 +275,13 @@ class Live:
 
         Packing and sending 17 MB takes 60 ms, which every cell would wait for.
         """
-        engine, positions = self.engine.freeze(), dict(self.positions)
-        note = {"log": self.frames.log, "sequences": self.intake.sequences.state()}
+        engine = self._frozen = self.engine.freeze(self._frozen)
+        positions = dict(self.positions)
+        note = {
+            "log": self.frames.log,
+            "sequences": self.intake.sequences.state(),
+            "digests": self.digests.state(),
+        }
 
         def save() -> None:
             with contextlib.suppress(BusError):  # The next one will do.

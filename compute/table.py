@@ -5,10 +5,13 @@ Moments are milliseconds since the epoch (float64 holds them to 0.25 us); exact 
 in the events.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 import numpy as np
+
+from ingest.instrument import AssetClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class State(IntFlag):
     CROSSED = 2
     LOCKED = 4
     ONE_SIDED = 8
-    GAP = 16  # Events of its source are missing since the session began.
+    GAP = 16  # Events of its source are missing; until it is whole again, see kernels/quote.py.
     CORRECTED = 32  # The newest trade event was a correction or a bust.
     AUCTION = 64
     CLOSED = 128
@@ -98,6 +101,24 @@ WIDE_SHARE = (0.02, 0.02, 0.25, 0.005, 0.005, 0.01, 0.25, 0.005, 0.01, 0.03, 0.0
 WIDE_TICKS = 4.0
 
 
+def _said(values: tuple[float, ...], words: Callable[[float], str]) -> str:
+    """Settings by class as people read them: "30 s index future, fx; 60 s cash equity"."""
+    told: dict[float, list[str]] = {}
+    for kind in AssetClass:
+        told.setdefault(values[kind], []).append(kind.label.lower())
+    return "; ".join(f"{words(value)} {', '.join(names)}" for value, names in sorted(told.items()))
+
+
+STALE_SAID = "event that made the mark; stale after " + _said(STALE_S, lambda s: f"{s:,.0f} s")
+STALE_SAID += "; or stale_s of the instrument's row"
+MARK_SOURCE_SAID = (
+    "auction, mid of a tight book, last while fresh, model, previous close; "
+    f"a book is wide from {WIDE_TICKS:g} ticks on and "
+    + _said(WIDE_SHARE, lambda w: f"{w:.1%}")
+    + "; or wide_share of the instrument's row"
+)
+
+
 INSTRUMENTS = Table(
     0,
     "instruments",
@@ -118,7 +139,7 @@ INSTRUMENTS = Table(
         Column("bid_size", "Bid size", "quantity", "units", "none", "size at the best bid"),
         Column("ask_size", "Ask size", "quantity", "units", "none", "size at the best ask"),
         Column("exposure", "Value M", "money_m", "USD", "sum", "position x mark x multiplier, USD"),
-        Column("ts_event", "Age", "moment", "ms", "last", "event time of the newest event"),
+        Column("ts_event", "Age", "moment", "ms", "last", "event time of the newest market event"),
         Column("state", "State", "flags", "bits", "none", "see State"),
         Column("ts_mark", "Mark age", "moment", "ms", "last", "event time that made the mark"),
         Column("last", "Last", "price", "price", "none", "price of the newest eligible trade"),
@@ -282,6 +303,8 @@ RISK = Table(  # Beside POSITIONS: the same rows.
         Column("worst_usd", "Worst k", "money_k", "USD", "none", "worst of the scenario grid"),
         Column("component_usd", "Comp VaR k", "money_k", "USD", "sum", "share of parametric 99"),
         Column("incremental_usd", "Incr VaR k", "money_k", "USD", "none", "VaR 99 less without it"),
+        Column("mark_source", "Mark of", "count", "code", "none", MARK_SOURCE_SAID),
+        Column("ts_mark", "Mark age", "moment", "ms", "last", STALE_SAID),
     ),
 )
 
@@ -385,6 +408,7 @@ class Model(IntEnum):
     BLACK_SCHOLES_MERTON_AMERICAN = 6  # With the premium of early exercise, column `early`.
     BLACK_76_AMERICAN = 7
     GARMAN_KOHLHAGEN_AMERICAN = 8
+    BACHELIER_EARLY_EXERCISE_LEFT_OUT = 9  # An American option valued as European; see options.py.
     BOND = 16
     CREDIT_SWAP = 17
     BOND_FUTURE = 18

@@ -21,7 +21,7 @@ TERMS = np.dtype(
         ("sign", "<f8"),  # +1 call, -1 put, 0 no option
         ("strike", "<f8"),
         ("expiry_ms", "<f8"),  # Midnight UTC of the day of expiry or maturity; NaN: none
-        ("beta", "<f8"),
+        ("beta", "<f8"),  # 0 where it does not count, NaN where it is not known
         ("adv", "<f8"),
         ("stale_ms", "<f8"),  # Age of the mark from which it is stale
         ("spot_weight", "<f8"),  # What a move of all risky prices does to this one, see scenario
@@ -33,6 +33,7 @@ TERMS = np.dtype(
         ("credit", "<i8"),  # 1: has a credit spread
         ("american", "<i8"),
         ("inverse", "<i8"),  # 1: paid in its coin, a unit is worth the multiplier
+        ("adjusted", "<i8"),  # 1: it has a beta, known or not
         ("translated", "<i8"),  # 1: its whole value is money in its currency, so FX moves it
     ]
 )
@@ -59,7 +60,8 @@ def terms(reference: Reference) -> np.ndarray:
     out["sign"], out["strike"], out["adv"] = array["right"], array["strike"], array["adv"]
     expiry = array["expiry"]
     out["expiry_ms"] = np.where(expiry == NO_DAY, np.nan, expiry * DAY_MS)
-    out["stale_ms"] = np.where(kind >= 0, np.asarray(STALE_S)[kind] * 1e3, np.nan)
+    stale_s = np.where(kind >= 0, np.asarray(STALE_S)[kind], np.nan)
+    out["stale_ms"] = np.where(np.isnan(array["stale_s"]), stale_s, array["stale_s"]) * 1e3
     out["american"] = array["exercise"] == EXERCISES.index("american")
     out["currency"] = reference.codes("currency")[0]
     out["inverse"] = array["inverse"] > 0
@@ -72,6 +74,7 @@ def terms(reference: Reference) -> np.ndarray:
     out["root"] = root
     beta = np.where(np.isnan(array["beta"]), array["beta"][root], array["beta"])
     out["beta"] = np.where(np.isnan(beta) & ~np.isin(kind, ADJUSTED), 0.0, beta)
+    out["adjusted"] = ~np.isnan(beta) | np.isin(kind, ADJUSTED)
     option = out["sign"] != 0.0
     of_rates = option & np.isin(kind[under], RATES) & (under != ids)
     out["rates"] = NO_RATES

@@ -5,6 +5,11 @@ each instrument: a change makes a new version, never another meaning of an old o
 what was dealt; VWAP, and with it last, high and low, only prices of now by the common terms.
 Version 1 takes odd lots into VWAP, version 2 leaves them out. A condition that the table does not
 know counts in volume alone: it may be anything.
+
+A reader of a feed judges by every version and writes what it found on the event: INELIGIBLE where
+no version takes the trade, else the versions that leave it out (`left_out`, EVENT of a TRADE). The
+engine holds that against the instrument's own version, so a change of the reference row counts
+from the next trade on, for every feed; trades already counted stay as they were counted.
 """
 
 from collections.abc import Iterable
@@ -100,11 +105,23 @@ def judge(tape: str, conditions: Iterable[str], version: int = 1) -> Use:
     )
 
 
-def flags(tape: str, conditions: Iterable[str], version: int = 1) -> int:
-    """The event's flags: INELIGIBLE, AUCTION, both or none; see `use` for errors."""
-    found = judge(tape, conditions, version)
-    ineligible = Flag(0) if found.counts_vwap else Flag.INELIGIBLE
-    return int(ineligible | (Flag.AUCTION if found.auction else Flag(0)))
+def flags(tape: str, conditions: Iterable[str]) -> int:
+    """The event's flags: INELIGIBLE (by every version), AUCTION; see `use` for errors."""
+    words = list(conditions)
+    by_version = [judge(tape, words, version) for version in VERSIONS]
+    ineligible = Flag(0) if any(one.counts_vwap for one in by_version) else Flag.INELIGIBLE
+    return int(ineligible | (Flag.AUCTION if by_version[0].auction else Flag(0)))
+
+
+def left_out(tape: str, conditions: Iterable[str]) -> float:
+    """The event's `left_out`: bits of the versions by which it counts in volume alone."""
+    words = list(conditions)
+    return float(sum(bit(v) for v in VERSIONS if not judge(tape, words, v).counts_vwap))
+
+
+def bit(version: int) -> int:
+    """Of a version in `left_out`."""
+    return 1 << (version - 1)
 
 
 class Masks(NamedTuple):

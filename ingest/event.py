@@ -4,7 +4,8 @@ The first half is the envelope; the second half is a union that `kind` decides, 
 has `bid, ask, bid_size, ask_size` where a trade has `price, reference, size, fee`. Prices are
 exact: int64 in units of 1e-9, `NO_PRICE` where a side is absent. Sizes are float64 in the
 instrument's own unit (shares, contracts, face, base currency). FILL, ORDER, CASH and ACTION say
-what happened to the fund's own positions; they travel in the topic `fills`.
+what happened to the fund's own positions; they travel in the topic `fills`. What the market says
+has its own topics, and two topics have no order between them: so a split is told in both.
 """
 
 from enum import IntEnum, IntFlag
@@ -24,14 +25,16 @@ EVENT = np.dtype(
             *("bid", "ask", "bid_size", "ask_size"),  # QUOTE
             *("price", "reference", "size", "fee"),  # All others, as Kind says
             "book",  # FILL, ORDER, CASH: whose position, in place of the source
+            "left_out",  # TRADE, BUST, in place of the fee: versions as bits, see Kind
         ],
         "formats": [
             *("<i8", "<i8", "<u8", "<u4", "<u2", "u1", "u1"),
             *("<i8", "<i8", "<f8", "<f8"),
             *("<i8", "<i8", "<f8", "<f8"),
             "<u2",
+            "<f8",
         ],
-        "offsets": [0, 8, 16, 24, 28, 30, 31, 32, 40, 48, 56, 32, 40, 48, 56, 28],
+        "offsets": [0, 8, 16, 24, 28, 30, 31, 32, 40, 48, 56, 32, 40, 48, 56, 28, 56],
         "itemsize": EVENT_BYTES,
     }
 )
@@ -42,8 +45,10 @@ class Kind(IntEnum):
     """What an event says; the union's second half follows it."""
 
     QUOTE = 1  # Best bid and ask of the instrument after the event, whole.
-    TRADE = 2  # price, size > 0 or 0 (a size-0 trade moves nothing), reference = trade id
-    BUST = 3  # The trade `reference` is void; price and size repeat the voided trade's.
+    # price, size > 0 or 0 (a size-0 trade moves nothing), reference = trade id; left_out: versions
+    # of the eligibility table by which it counts in volume alone, bit v - 1 for version v.
+    TRADE = 2
+    BUST = 3  # The trade `reference` is void; all but the time repeats the voided trade's.
     STATUS = 4  # reference = a Status
     # Own execution: size signed (+ bought), fee in the instrument's currency (Flag.BASE_FEE: in
     # units of the instrument), reference = id of its order, or 0. With Flag.CORRECTED the fill of
@@ -52,6 +57,7 @@ class Kind(IntEnum):
     ORDER = 6  # Own order placed: price = the decision's or NO_PRICE, size signed, reference = id
     CASH = 7  # Paid on a position: reference = a Cash, size = amount, + received
     ACTION = 8  # Split, all books: `price` new units for `reference` old ones, counts, both > 0
+    SPLIT = 9  # The same, told to the market: from here on its prices are of new units
 
 
 class Status(IntEnum):
@@ -83,7 +89,7 @@ class Flag(IntFlag):
     BUYER = 1  # The aggressor bought.
     SELLER = 2  # The aggressor sold.
     CORRECTED = 4
-    INELIGIBLE = 8  # Counts in volume, not in VWAP, last, high or low.
+    INELIGIBLE = 8  # By every version: counts in volume, not in VWAP, last, high or low.
     BASE_FEE = 8  # FILL: `fee` is in units of the instrument (coins) and leaves the position.
     AUCTION = 16
     SNAPSHOT = 32

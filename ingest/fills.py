@@ -106,6 +106,31 @@ class Fills:
             events[name] = [entry[index] for entry in entries]
         return events
 
+    def idle(self) -> set[int]:
+        """Instruments that are held and have a market, while nothing of their lines is due."""
+        busy = {self._lines[part.line][1] for part in self._due}
+        held = {
+            place
+            for line, (_, place, _) in enumerate(self._lines)
+            if self._held[line] and self._open(line)
+        }
+        return held - busy
+
+    def held(self, instrument: int) -> list[tuple[int, float]]:
+        """(book, units) of every line that holds it."""
+        return [
+            (book, float(self._held[line]))
+            for line, (book, place, _) in enumerate(self._lines)
+            if place == instrument and self._held[line]
+        ]
+
+    def restate(self, instrument: int, new: int, old: int) -> None:
+        """`new` units for `old` ones: of what is held and of what is aimed at."""
+        for line, (book, place, target) in enumerate(self._lines):
+            if place == instrument:
+                self._held[line] = self._held[line] * new / old
+                self._lines[line] = book, place, target * new / old
+
     def _count(self, span_s: float) -> int:
         return int(self._dice.poisson(self._per_second * span_s))
 

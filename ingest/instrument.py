@@ -111,6 +111,9 @@ class Instrument:
     # Sessions and VWAP.
     calendar: str = ""  # Name in ingest/calendar.py; "": the class's default.
     vwap_table: int = 1  # Version of the tables in ingest/condition.py.
+    # Judgement of its market; None: the class's default, compute/table.py.
+    stale_s: float | None = None  # Age of the mark from which it is stale.
+    wide_share: float | None = None  # Greatest width of a tight book, as a share of the mid.
     # Contracts.
     base: str = ""  # Base currency of a pair; the coin that an inverse contract is paid in.
     inverse: bool = False  # Paid in the base coin: a unit of quantity is worth multiplier / price.
@@ -294,6 +297,8 @@ def _contract_problems(row: Instrument) -> Iterator[str]:
             "a contract with expiry pays no funding; leave out one of the two",
         ),
         (_not_above_0(row.deliverable), "deliverable must be above 0"),
+        (_not_above_0(row.stale_s), "stale_s must be above 0 s; leave it out for the class's"),
+        (_not_above_0(row.wide_share), "wide_share must be above 0; leave it out for the class's"),
         (_not_above_0(row.adv), "adv must be above 0; leave it out where it is not known"),
         (_not_above_0(row.conversion_factor), "conversion_factor must be above 0"),
         (
@@ -397,6 +402,7 @@ REFERENCE = np.dtype(  # NaN, NO_DAY and -1 where unknown or none.
         *(("settle_days", "<i8"), ("ex_days", "<i8")),
         *(("conversion_factor", "<f8"), ("ctd", "<i8")),
         *(("vwap_table", "<i8"), ("calendar", "<i8")),  # place in the names of CALENDARS
+        *(("stale_s", "<f8"), ("wide_share", "<f8")),
     ]
 )
 _UNKNOWN = np.zeros(1, REFERENCE)
@@ -423,6 +429,7 @@ def _packed(row: Instrument) -> tuple[float, ...]:
         *(DAY_COUNTS.index(row.day_count), QUOTES.index(row.quote)),
         *(row.settle_days, row.ex_days, _or_nan(row.conversion_factor), row.ctd),
         *(row.vwap_table, calendar.code(row.calendar, row.asset_class)),
+        *(_or_nan(row.stale_s), _or_nan(row.wide_share)),
     )
 
 

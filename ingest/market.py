@@ -20,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ingest.alias import alias_table
+from ingest.corporate import Corporate
 from ingest.event import EVENT, NO_PRICE, PRICE_SCALE, PRICE_UNIT, Flag, Kind, Status
 from ingest.fills import Fills
 from ingest.instrument import AssetClass, Instrument
@@ -427,6 +429,7 @@ class Market:
         halt_s: float = 20.0,
         bursts_per_second: float = 1.0,
         fills_per_second: float = 6.0,
+        actions_per_hour: float = 4.0,
     ) -> None:
         """Rates are of event time; 0 is never. Bursts need a stream of about 2,000 events/s.
 
@@ -437,7 +440,7 @@ class Market:
         self.instruments = instruments
         self._dice = np.random.default_rng(seed)
         self._rows = _rows(instruments, self._dice)
-        self._chance, self._alias = _alias_table(self._rows["weight"])
+        self._chance, self._alias = alias_table(self._rows["weight"])
         self._prints = np.zeros(PRINTS, PRINT)
         self._mends = np.zeros((QUEUE, 2), np.int64)
         self._halts = np.zeros((QUEUE, 2), np.int64)
@@ -450,6 +453,9 @@ class Market:
         control["burst_mean"] = 1e9 / bursts_per_second if bursts_per_second else np.inf
         _open(self._control, self._rows)
         self._fills = Fills(instruments, self._rows, self._dice, books, fills_per_second)
+        market = (self._control, self._rows, self._prints, self._halts)
+        dice = np.random.default_rng((seed, 1))
+        self._corporate = Corporate(instruments, market, self._fills, dice, actions_per_hour)
         self.step(0, 1, 0)  # Compiles the kernel before a clock runs.
 
     @property
@@ -498,9 +504,17 @@ class Market:
         """Own executions at or inside the market of now, array of EVENT of kind FILL.
 
         The first call opens the books (`fills.OPENING_FILLS`); later ones turn positions over about
-        their targets, USD 0.1 to 20 million each. `reference` is the fill's id.
+        their targets, USD 0.1 to 20 million each. `reference` is the fill's id. Last of all come
+        the events of corporate actions, the halt and the SPLIT among them, as of the span's end.
         """
-        return self._fills.between(ts_from_ns, ts_to_ns)
+        parts = [one.between(ts_from_ns, ts_to_ns) for one in (self._fills, self._corporate)]
+        # As words: numpy's concatenate lays the overlapping fields of EVENT out anew.
+        words = [part.view(np.int64).reshape(-1, 8) for part in parts if len(part)]
+        return np.concatenate(words).reshape(-1).view(EVENT) if words else parts[0]
+
+    def took_rows(self, now_ns: int) -> list[Instrument]:
+        """Reference rows that corporate actions have made others by then, each once."""
+        return self._corporate.took_rows(now_ns)
 
 
 def _rows(instruments: Sequence[Instrument], dice: np.random.Generator) -> np.ndarray:
@@ -583,18 +597,3 @@ def _option(row: np.void, instrument: Instrument, underlying: Instrument) -> Non
     density = math.exp(-d_1 * d_1 / 2) / math.sqrt(2 * math.pi)
     row["gamma"] = density / (spot * deviation) * ratio * ratio
     row["strike"] = strike if ratio == 1 else row["sign"] * np.inf  # No floor: it is for one share.
-
-
-def _alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's table for `weights` [n] (sum 1): chance of staying in 2^-32ths, else where to."""
-    scaled = weights * len(weights)
-    chance, alias = np.full(len(weights), 2**32, np.int64), np.arange(len(weights))
-    small = [int(place) for place in np.flatnonzero(scaled < 1)]
-    large = [int(place) for place in np.flatnonzero(scaled >= 1)]
-    while small and large:
-        low, high = small.pop(), large[-1]
-        chance[low], alias[low] = round(scaled[low] * 2**32), high
-        scaled[high] -= 1 - scaled[low]
-        if scaled[high] < 1:
-            small.append(large.pop())
-    return chance, alias

@@ -23,7 +23,7 @@ from ingest.market import Market
 STEP_EVENTS_MAX = 32_768  # 2 MiB a round: 16 ms of 2,000,000 events/s, so lateness stays in sight.
 REFERENCE_FLUSH_S = 10.0  # Events follow once the reference rows have arrived.
 _TOPICS = (*(asset_class.topic for asset_class in AssetClass), "fills")
-_FILLS, _FILL = len(AssetClass), int(Kind.FILL)
+_FILLS, _FILL, _ACTION = len(AssetClass), int(Kind.FILL), int(Kind.ACTION)
 
 
 class Publishes(Protocol):
@@ -50,6 +50,9 @@ class Script(Protocol):
 
     def took_restart(self) -> bool:
         """True once after the events began anew: the next frames restart their numbering."""
+
+    def took_rows(self, now_ns: int) -> Sequence[Instrument]:
+        """Reference rows that are others by `now_ns`, each once."""
 
 
 class Synthetic:
@@ -93,6 +96,10 @@ class Synthetic:
     def took_restart(self) -> bool:
         """Never: a market goes on."""
         return False
+
+    def took_rows(self, now_ns: int) -> Sequence[Instrument]:
+        """See `Script`: what corporate actions changed."""
+        return self._market.took_rows(now_ns)
 
 
 class Recorded:
@@ -193,6 +200,10 @@ class Recorded:
         restarted, self._restarted = self._restarted, False
         return restarted
 
+    def took_rows(self, now_ns: int) -> Sequence[Instrument]:
+        """None: a record's reference rows are known before."""
+        return ()
+
 
 class ReplayStatus(NamedTuple):
     """Numbers for the status line."""
@@ -258,6 +269,8 @@ class Replay:
         if len(events) or self._cut_ns is None:
             self._cut_ns = now  # A round without events delays none: the next leaves at once.
         self._publish(events, now)
+        for row in self._script.took_rows(now):
+            self._publisher.publish("reference", -1, row.to_json(), row.symbol.encode())
         self._sent += len(events)
         return len(events)
 
@@ -343,7 +356,7 @@ def _split(
     for place in range(len(words)):
         envelope = words[place, 3]
         instrument = envelope & 0xFFFFFFFF
-        fill = 1 if (envelope >> 48) & 0xFF >= _FILL else 0  # And what follows it in Kind.
+        fill = 1 if _FILL <= (envelope >> 48) & 0xFF <= _ACTION else 0  # An own event.
         stream = stream_of[instrument, fill] if instrument < len(stream_of) else -1
         if stream < 0:
             return int(instrument)

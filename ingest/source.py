@@ -29,7 +29,9 @@ TOPIC_INDEX = {topic: index for index, topic in enumerate(TOPICS)}
 REFERENCE_TOPIC = "reference"
 ALERTS_TOPIC = "alerts"  # What limits raise: JSON, compute/limits.py; the key is the limit.
 ALERTS = len(TOPICS)  # Its index, behind those of the market.
-_NAMES = (*TOPICS, ALERTS_TOPIC)
+ROOTS_TOPIC = "audit.roots"  # Signed roots of the record, compute/roots.py.
+DIGESTS_TOPIC = "audit.digests"  # What `live` and `record` made of the log, compute/digest.py.
+_NAMES = (*TOPICS, ALERTS_TOPIC, ROOTS_TOPIC, DIGESTS_TOPIC)
 _INDEX = {topic: index for index, topic in enumerate(_NAMES)}
 
 POLL_MESSAGES_MAX = 512  # x up to a few hundred events a frame: a batch of about 100,000 events.

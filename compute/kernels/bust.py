@@ -35,7 +35,7 @@ from compute.kernels.codes import (
 )
 from compute.kernels.exact import add, two_product
 from compute.kernels.quote import change, set_mark, show
-from compute.kernels.trade import RECENT, counted
+from compute.kernels.trade import RECENT, counted, eligible
 from compute.kernels.vwap import (
     AUCTIONS,
     LONGEST,
@@ -59,7 +59,7 @@ def bust(row, sums, ring, recent, counts, event, moment):
     if not 0.0 < size <= SIZE_MAX or event.price == NO_PRICE:
         return False
     row.bits |= CORRECTED
-    if event.flags & FLAG_INELIGIBLE != 0:
+    if _in_volume_alone(row, recent, event):
         done = _fits(row, size)
         if done:
             _take_volume(row, size)
@@ -69,6 +69,13 @@ def bust(row, sums, ring, recent, counts, event, moment):
     if not done:
         counts[BUSTS_UNMATCHED] += 1
     return done
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _in_volume_alone(row, recent, event):
+    # A trade that is remembered was eligible, whatever the instrument's version says by now.
+    remembered = event.flags & FLAG_INELIGIBLE == 0 and _find(row, recent, event) >= 0
+    return not (remembered or eligible(row, event))
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")

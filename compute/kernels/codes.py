@@ -5,10 +5,11 @@ by enums stands here as numbers; a test holds both sides equal.
 """
 
 # Kind
-QUOTE, TRADE, BUST, STATUS, FILL, ORDER, CASH, ACTION = 1, 2, 3, 4, 5, 6, 7, 8
+QUOTE, TRADE, BUST, STATUS, FILL, ORDER, CASH, ACTION, SPLIT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 # Flag
-FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_AUCTION, FLAG_RESET, FLAG_INDICATIVE = 4, 8, 16, 64, 128
+FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_AUCTION, FLAG_SNAPSHOT, FLAG_RESET = 4, 8, 16, 32, 64
+FLAG_INDICATIVE = 128
 
 FLAG_BASE_FEE = 8  # Of a FILL.
 
@@ -24,6 +25,8 @@ UNSAMPLED = 1 << 19  # No chain of mid samples: the next valid mid starts one.
 MIDLESS = 1 << 20  # No valid mid in this session yet.
 UNTRADED = 1 << 21  # No last.
 AUCTIONED = 1 << 22  # An auction's trade is in the session's sums.
+UNQUOTED = 1 << 23  # No quote since a gap was found.
+FILLED = 1 << 24  # Of a gap: all that was missing has come; the next quote ends it.
 BLANK = OTHER_MARK | UNSAMPLED | MIDLESS | UNTRADED  # A row before its first event.
 BOOK = CROSSED | LOCKED | ONE_SIDED | INDICATIVE | WIDE  # What a quote decides anew.
 NO_MID = CROSSED | ONE_SIDED | WIDE  # While one of these holds, the book makes no tight mid.

@@ -12,7 +12,7 @@ from numba import njit
 
 from compute.kernels.codes import FROZEN
 
-STALE_NS = 300 * 1_000_000_000
+STALE_NS, MS_NS = 300 * 1_000_000_000, 1e6
 USD = 0  # Number of the currency.
 
 
@@ -37,7 +37,7 @@ def stale(state, currencies, number, now_ns):
         return True
     row = state[index]
     halted = row.bits & FROZEN != 0
-    return not row.mid > 0.0 or halted or row.newest_ns < now_ns - STALE_NS
+    return not row.mid > 0.0 or halted or row.ts_event < (now_ns - STALE_NS) / MS_NS
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")

@@ -8,10 +8,12 @@ event and for either method
 
 A commission in units of the instrument leaves the position: a fill of dq with fee f is one of
 dq - f, and f v m is the fee. Cash on a position is income (a FEE: fees); it moves no quantity. A
-split multiplies quantities and divides prices, of the row too, so that no money moves until the
-next quote; the previous close is the reference's to restate. A new day starts from the mark it
-ends with, until the reference brings an official close. Flat keeps its realised figures. What is
-void of an earlier day counts on the day it is known.
+split multiplies quantities and divides prices. It is told twice, here (ACTION) and to the market
+(SPLIT, restate.py), by topics without an order: between the two the row owes the ratio (`owed`),
+so the position is valued at mark x owed and no money moves at either. The previous close is the
+reference's to restate. A new day starts from the mark it ends with, until the reference brings an
+official close. Flat keeps its realised figures. What is void of an earlier day counts on the day
+it is known.
 
 An instrument's slots form a chain (`first_slot`, `next`), books are few: an event walks the
 chain, finds its book and adds the chain up anew, so aggregates never drift.
@@ -27,19 +29,17 @@ from compute.kernels.codes import (
     FLAG_BASE_FEE,
     FLAG_CORRECTED,
     NO_PRICE,
-    OF_CLOSE,
     POSITIONS,
     POSITIONS_FULL,
     PRICE_UNITS,
     SIZE_MAX,
-    UNSAMPLED,
 )
 from compute.kernels.currency import paid_rate, value_of
 from compute.kernels.lots import NOW, find, split, take, void
-from compute.kernels.quote import change
 from compute.kernels.slippage import executed, place
 
 DIVIDEND, COUPON, FUNDING, FEE, BORROW, ACCRUED = 0, 1, 2, 3, 4, 5  # Cash
+ROUNDING = 1e-9  # No split is nearer to 1 than this.
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
@@ -163,11 +163,25 @@ def cash(row, ledger, counts, event):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def action(row, ledger, event):
-    """Apply an ACTION: a split; False where its ratio cannot be or the contract is inverse."""
+def splits(row, ledger, event):
+    """Whether an ACTION or SPLIT can be: no contract is inverse and split."""
     if event.price <= 0 or event.reference <= 0 or row.asset_class < 0:
         return False
-    if ledger.terms[event.instrument].inverse != 0:
+    return ledger.terms[event.instrument].inverse == 0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def owe(row, times, over):
+    """One side has had its split; exactly 1 once both have."""
+    row.owed = row.owed * times / over
+    if abs(row.owed - 1.0) < ROUNDING:
+        row.owed = 1.0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def action(row, ledger, event):
+    """Apply an ACTION: a split; False where its ratio cannot be or the contract is inverse."""
+    if not splits(row, ledger, event):
         return False
     new, old = float(event.price), float(event.reference)
     index = row.first_slot
@@ -176,17 +190,10 @@ def action(row, ledger, event):
         split(ledger, index, new, old)
         slot.sod = slot.sod * new / old
         slot.close = slot.close * old / new
+        slot.close_due = slot.close_due * old / new
         slot.day_size = slot.day_size * new / old
         index = slot.next
-    factor = old / new
-    row.bid, row.ask, row.mid = row.bid * factor, row.ask * factor, row.mid * factor
-    if row.mark_source != OF_CLOSE:
-        row.mark = row.mark * factor
-    row.last = row.last * factor
-    row.change = change(row.mid if math.isnan(row.last) else row.last, row.close_prev)
-    row.mid_before = row.mid_before * factor
-    row.bits |= UNSAMPLED  # The jump is no return of the market.
-    row.grid_sample = np.nan
+    owe(row, old, new)
     aggregate(row, ledger, event.instrument)
     return True
 
@@ -198,7 +205,7 @@ def reset_day(row, ledger):
     while index >= 0:
         slot = ledger.slots[index]
         slot.sod = ledger.costs[index, NOW].quantity
-        slot.close = row.mark
+        slot.close = row.mark * row.owed
         slot.day_size, slot.day_value, slot.day_paid = 0.0, 0.0, 0.0
         slot.sod_flow, slot.sod_paid = slot.flow_base, slot.paid_base
         slot.sod_rate = paid_rate(row, ledger, slot.instrument, slot.book)
@@ -230,7 +237,7 @@ def _take(row, ledger, counts, event):
     counts[POSITIONS] += 1
     slot = slots[index]
     slot.book, slot.instrument, slot.next = event.book, event.instrument, -1
-    slot.close, slot.close_told = row.close_prev, row.close_prev
+    slot.close, slot.close_told, slot.close_due = row.close_prev, row.close_prev, row.close_prev
     if before < 0:
         row.first_slot = index
     else:
@@ -262,7 +269,7 @@ def aggregate(row, ledger, instrument):
     if ledger.terms[instrument].inverse != 0:
         row.position_usd, row.pnl_at_zero = flow, 0.0 - quantity * row.unit_usd
     else:
-        row.position_usd, row.pnl_at_zero = quantity * row.unit_usd, flow
+        row.position_usd, row.pnl_at_zero = quantity * (row.unit_usd * row.owed), flow
     row.exposure = 0.0
     row.pnl = row.pnl_at_zero
     if row.position_usd != 0.0:

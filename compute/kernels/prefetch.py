@@ -1,4 +1,4 @@
-"""Kernel: ask for a cache line before it is needed.
+"""Kernel: addresses: ask for a cache line before it is needed; a number as a pointer.
 
 Where rows are drawn at random from more memory than the cache holds, most of an event's time is
 waiting for its row. A hint that is too late, too early or of no memory at all costs a slot and
@@ -26,3 +26,13 @@ def prefetch(_context, address):
         return ir.Constant(word, 0)
 
     return types.int32(address), code
+
+
+@intrinsic
+def pointer(_context, address):
+    """An address (integer) as a pointer, for `numba.carray`."""
+
+    def code(_target, builder, _signature, arguments):
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), code

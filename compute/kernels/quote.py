@@ -6,6 +6,9 @@ is blank, ONE_SIDED shows, the mid stays. While HALTED, AUCTION or CLOSED holds,
 shown but mid and mark stand still; on TRADING they follow the newest quote at once. An indicative
 quote moves what a firm one moves, and INDICATIVE shows. (FINRA 6240 for locked and crossed.)
 
+A gap (engine.mark_gap) ends for a row with a quote flagged SNAPSHOT, with its next session, or when
+all that was missing has come late and the row has been quoted since.
+
 The mark, its source and its moment:
 * A tight mid is the mark. A book is wide where ask - bid is more than both `wide_share` of the mid
   and `wide_floor`; a wide mid is shown, ESTIMATED shows with it, and it is the mark only where the
@@ -30,7 +33,9 @@ from compute.kernels.codes import (
     CORRECTED,
     CROSSED,
     ESTIMATED,
+    FILLED,
     FLAG_INDICATIVE,
+    FLAG_SNAPSHOT,
     FROZEN,
     GAP,
     HALTED,
@@ -46,11 +51,13 @@ from compute.kernels.codes import (
     PRICE_UNITS,
     ROUGH,
     SHOWN,
+    UNQUOTED,
     UNSAMPLED,
     UNTRADED,
     WIDE,
 )
 
+SPECIAL = FLAG_INDICATIVE | FLAG_SNAPSHOT
 CALM = GAP | CORRECTED | UNTRADED | AUCTIONED  # What a quote may leave alone.
 
 
@@ -102,7 +109,7 @@ def quote(row, event, moment):
     otherwise goes the careful way.
     """
     bid, ask = event.bid, event.ask
-    if row.bits & ~CALM == 0 and event.flags & FLAG_INDICATIVE == 0 and NO_PRICE < bid < ask:
+    if row.bits & ~CALM == 0 and event.flags & SPECIAL == 0 and NO_PRICE < bid < ask:
         bid_price, ask_price = bid / PRICE_UNITS, ask / PRICE_UNITS
         mid = 0.5 * (bid_price + ask_price)
         if ask_price - bid_price <= max(row.wide_share * abs(mid), row.wide_floor):
@@ -122,7 +129,9 @@ def quote(row, event, moment):
 @njit(nogil=True, boundscheck=False, error_model="numpy")
 def _quote(row, event, moment):
     bid, ask = event.bid, event.ask
-    bits = row.bits & ~BOOK
+    bits = row.bits & ~(BOOK | UNQUOTED)
+    if bits & FILLED != 0 or event.flags & FLAG_SNAPSHOT != 0:
+        bits &= ~(GAP | FILLED)
     if event.flags & FLAG_INDICATIVE != 0:
         bits |= INDICATIVE
     row.bid, row.bid_size = np.nan, np.nan

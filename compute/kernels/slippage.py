@@ -39,7 +39,7 @@ def place(row, ledger, index, event):
     order.decision = np.nan
     if event.price != NO_PRICE:
         order.decision = value_of(event.price / PRICE_UNITS, inverse)
-    order.arrival = value_of(row.mid, inverse)
+    order.arrival = value_of(row.mid * row.owed, inverse)
     order.session = row.session_start
     order.sum_value, order.sum_value_low = row.sum_value, row.sum_value_low
     order.sum_size, order.sum_size_low = row.sum_size, row.sum_size_low

@@ -78,7 +78,7 @@ def line_of(ledger, index, line, now_ns):
     if inverse != 0 and quantity == 0.0 and held.realised == 0.0:
         fx = row.usd_rate  # Nothing is owed in coins.
     base = ledger.books[slot.book].currency
-    mark = value_of(row.mark, inverse)
+    mark = value_of(row.mark * row.owed, inverse)
     lots_average = fifo_average(held)
     fifo = ledger.books[slot.book].fifo != 0
     average, realised = held.average, held.realised
@@ -100,10 +100,10 @@ def line_of(ledger, index, line, now_ns):
     _translate(ledger, index, line, base, mark)
     line[20] = fx
     line[21] = 1.0 if _stale(ledger, terms.currency, base, now_ns) else 0.0
-    line[22] = row.mark
+    line[22] = row.mark * row.owed
     line[23], line[24] = np.nan, 0.0
     if quantity != 0.0:
-        line[23] = row.bid if quantity > 0.0 else row.ask
+        line[23] = (row.bid if quantity > 0.0 else row.ask) * row.owed
         line[24] = _worth(quantity, value_of(line[23], inverse), m, fx, inverse)
     line[25], line[26] = price_of(lots_average, inverse), held.fifo * m * fx + 0.0
     line[27] = price_of(held.average, inverse)

@@ -1,14 +1,15 @@
 """Rule: what a trade and a new session do to an instrument's row.
 
 A trade of size 0 and an INDICATIVE price move nothing. An INELIGIBLE trade counts in volume and
-trades only. An eligible one also moves last, open, high, low and the averages (vwap.py), and the
-mark where quote.py says so; one that is older than the newest (by ts_event) counts everywhere but
-does not move last or open. The newest RECENT eligible trades are remembered, so that a bust can
-find its own (bust.py).
+trades only, and so does one that the instrument's version of the eligibility table leaves out
+(ingest/condition.py). An eligible one also moves last, open, high, low and the averages (vwap.py),
+and the mark where quote.py says so; one that is older than the newest (by ts_event) counts
+everywhere but does not move last or open. The newest RECENT eligible trades are remembered, so that
+a bust can find its own (bust.py).
 
-A session begins at the reset instant of the instrument's calendar (step.py) or with the flag
-RESET. A trade from before the instant that comes after it belongs to the session before: it moves
-nothing and is counted (`late_trades`).
+A session begins at the reset instant of the instrument's calendar (step.py) or with the flag RESET.
+A trade from before the instant that comes after it belongs to the session before: it moves nothing
+and is counted (`late_trades`).
 """
 
 import math
@@ -19,6 +20,7 @@ from numba import njit
 from compute.kernels.codes import (
     AUCTIONED,
     CORRECTED,
+    FILLED,
     FLAG_AUCTION,
     FLAG_CORRECTED,
     FLAG_INDICATIVE,
@@ -36,6 +38,7 @@ from compute.kernels.codes import (
     PRICE_UNITS,
     SECOND_NS,
     SIZE_MAX,
+    UNQUOTED,
     UNSAMPLED,
     UNTRADED,
 )
@@ -51,6 +54,7 @@ from compute.kernels.vwap import (
 )
 
 UNUSUAL = NO_MID | UNTRADED | OTHER_MARK  # Without these the mid is the mark and stays it.
+VERSIONS_MAX = 2.0**31  # Beyond the bits of all versions.
 RECENT = 32  # Trades remembered an instrument, 32 bytes each: 5 MB for 5,000 instruments.
 
 
@@ -58,6 +62,20 @@ RECENT = 32  # Trades remembered an instrument, 32 bytes each: 5 MB for 5,000 in
 def counted(event):
     """Whether a trade or bust is one of a size and a firm price."""
     return event.size != 0.0 and event.flags & FLAG_INDICATIVE == 0
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+def eligible(row, event):
+    """Whether a trade or bust counts in more than volume, by the instrument's version."""
+    if event.flags & FLAG_INELIGIBLE != 0:
+        return False
+    return event.left_out == 0.0 or not _left_out(row, event)
+
+
+@njit(nogil=True, boundscheck=False, error_model="numpy")
+def _left_out(row, event):
+    versions = event.left_out
+    return 0.0 < versions < VERSIONS_MAX and np.int64(versions) & row.vwap_version != 0
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
@@ -90,7 +108,7 @@ def trade(row, minute, five, thirty, gathered, auctions, place, event, moment):
         if flags & FLAG_CORRECTED != 0:
             row.bits |= CORRECTED
         show(row)
-    if flags & FLAG_INELIGIBLE == 0:
+    if eligible(row, event):
         place.id, place.ts_event = event.reference, event.ts_event
         place.price, place.size = event.price, size
         row.remembered += 1
@@ -113,7 +131,7 @@ def late_trade(row, sums, ring, counts, event):
         return
     if _before_session(row, event):
         counts[LATE_TRADES] += 1
-    elif event.flags & FLAG_INELIGIBLE == 0:
+    elif eligible(row, event):
         enter_late(row, sums, ring, event.instrument, event.ts_event, event.price, event.size)
 
 
@@ -165,5 +183,6 @@ def reset(row, auctions):
     if row.bits & MIDLESS == 0:
         row.mid_before = row.mid
     row.grid_sample = np.nan
-    row.bits = row.bits & ~(GAP | CORRECTED | AUCTIONED) | UNSAMPLED | MIDLESS
+    row.bits &= ~(GAP | UNQUOTED | FILLED | CORRECTED | AUCTIONED)
+    row.bits |= UNSAMPLED | MIDLESS
     show(row)

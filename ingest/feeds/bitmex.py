@@ -2,9 +2,10 @@
 
 `orderBookL2` says the same in more words and is read over; a `partial` of trades was before the
 capture. What a contract is, its first trades tell by their value in bitcoin (`grossValue`, 1e-8):
-an inverse one is a USD each, and sizes become base currency (contracts / price); any other is worth
-price times a multiplier, in bitcoin, also where its price is in dollars (quanto). A price that
-needs more than 9 decimals (a TRX in bitcoin) is told in thousandths, and the multiplier with it.
+an inverse one is a USD each, paid in bitcoin: size / price; any other is worth price times a
+multiplier, in bitcoin, also where its price is in dollars (quanto). Sizes are contracts. A price
+that needs more than 9 decimals (a TRX in bitcoin) is told in thousandths, and the multiplier with
+it.
 """
 
 import re
@@ -14,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingest.event import NO_PRICE, PRICE_SCALE, Flag
+from ingest.event import NO_PRICE, Flag
 from ingest.feeds import capture, drafts
 from ingest.feeds.currency import USD_OF
 from ingest.feeds.feed import Feed, FeedError, Tally, step
@@ -27,7 +28,6 @@ _FINE = 12  # Places of prices that are told in thousandths.
 
 class _Contract(NamedTuple):
     id: int
-    inverse: bool
     places: int  # Power of ten of its prices: 9, or 12 where they are told in thousandths.
 
 
@@ -73,8 +73,10 @@ def _instrument(
         *(number, symbol, AssetClass.CRYPTO_PERPETUAL, "BITMEX", "USD" if inverse else "XBT"),
         *(multiplier, *step(exact(text, places) for text in prices)),
         usd_rate=1.0 if inverse else bitcoin,
+        base="XBT" if inverse else "",
+        inverse=inverse,
     )
-    return own, _Contract(number, inverse, places)
+    return own, _Contract(number, places)
 
 
 def _events(path: Path, contracts: dict[str, _Contract], tally: Tally) -> Iterator[bytes]:
@@ -113,17 +115,9 @@ def _event(
                 exact(row[f"{side}Price"], contract.places) if row.get(f"{side}Price") else NO_PRICE
             )
             size = float(row.get(f"{side}Size") or 0)
-            sides.append((price, _size(price, size, contract)))
+            sides.append((price, 0.0 if price == NO_PRICE else size))
         return drafts.quote(envelope, sides[0], sides[1], Flag.SNAPSHOT if partial else 0)
     price = exact(row["price"], contract.places)
     flags = Flag.BUYER if row["side"] == "Buy" else Flag.SELLER
     reference = capture.identity(row["trdMatchID"])
-    return drafts.trade(
-        envelope, price, _size(price, float(row["size"]), contract), reference, flags
-    )
-
-
-def _size(price: int, contracts: float, contract: _Contract) -> float:
-    if price == NO_PRICE:
-        return 0.0
-    return contracts * PRICE_SCALE / price if contract.inverse else contracts
+    return drafts.trade(envelope, price, float(row["size"]), reference, flags)

@@ -22,26 +22,28 @@ def quote(
     return _PACK(*envelope, 0, Kind.QUOTE, flags, bid[0], ask[0], bid[1], ask[1])
 
 
-def trade(
+def trade(  # noqa: PLR0913
     envelope: tuple[int, int, int, int],
     price: int,
     size: float,
     reference: int,
     flags: int = 0,
+    left_out: float = 0.0,
 ) -> bytes:
-    """A TRADE; `price` exact."""
-    return _PACK(*envelope, 0, Kind.TRADE, flags, price, reference, size, 0.0)
+    """A TRADE; `price` exact, the last two as ingest/condition.py tells them."""
+    return _PACK(*envelope, 0, Kind.TRADE, flags, price, reference, size, left_out)
 
 
-def bust(
+def bust(  # noqa: PLR0913
     envelope: tuple[int, int, int, int],
     price: int,
     size: float,
     reference: int,
     flags: int = 0,
+    left_out: float = 0.0,
 ) -> bytes:
     """A BUST of the trade `reference`, whose price and size it repeats."""
-    return _PACK(*envelope, 0, Kind.BUST, flags, price, reference, size, 0.0)
+    return _PACK(*envelope, 0, Kind.BUST, flags, price, reference, size, left_out)
 
 
 def chunks(events: Iterable[bytes]) -> Iterator[np.ndarray]:

@@ -140,10 +140,12 @@ def _note(
         market, trade, leg, price, size, block, _ = _TRADE(body)
         envelope = message.sent_ns, received, message.number, numbers[market]
         marks = {"leg": leg == b"Y", "block": block != b" "}
-        flags = Flag(condition.flags("IFEU", [word for word, holds in marks.items() if holds]))
+        found = [word for word, holds in marks.items() if holds]
+        flags, left_out = Flag(condition.flags("IFEU", found)), condition.left_out("IFEU", found)
         side = body[_AGGRESSOR_AT : _AGGRESSOR_AT + 1]
         flags |= {b"1": Flag.BUYER, b"2": Flag.SELLER}.get(side, Flag(0))
-        tape.event(drafts.trade(envelope, price * PRICE_PLACE, float(size), trade, int(flags)))
+        exact = price * PRICE_PLACE
+        tape.event(drafts.trade(envelope, exact, float(size), trade, int(flags), left_out))
         return
     if message.letter == b"F":
         market, order, _ = _DELETED(body)

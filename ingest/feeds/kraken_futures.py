@@ -1,7 +1,7 @@
 """Rule: a capture of Kraken Futures' websocket -> best bid and ask from the book, and trades.
 
-PI (perpetual) and FI (dated) contracts are 1 USD each and inverse: sizes become base currency
-(contracts / price), so that size times price is their value in USD. `ticker_lite` repeats the book
+PI (perpetual) and FI (dated) contracts are inverse: a USD each, paid in the coin of their name, so
+that a size, in contracts, is worth size / price coins. `ticker_lite` repeats the book
 without sizes; `trade_snapshot` was before the capture.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest.event import PRICE_SCALE, Flag
+from ingest.event import Flag
 from ingest.feeds import capture, drafts
 from ingest.feeds.depth import CLEAR, level
 from ingest.feeds.feed import Feed, FeedError, Tally, step
@@ -54,11 +54,13 @@ def _instrument(name: re.Match[str], prices: list[int], number: int) -> Instrume
         *(number, name[0], AssetClass.CRYPTO_PERPETUAL, "KRAKEN FUTURES", "USD", 1.0),
         *step(prices),
         expiry=f"20{name['year']}-{name['month']}-{name['day']}" if name["year"] else "",
+        base=name["base"],
+        inverse=True,
     )
 
 
 def _chunks(path: Path, numbers: dict[str, int], tally: Tally) -> Iterator[np.ndarray]:
-    tape = Tape(tally, 1, inverse=True)
+    tape = Tape(tally, 1)
     for message in capture.messages(path, tally):
         try:
             _note(message, numbers, tape, tally)
@@ -87,8 +89,7 @@ def _note(message: capture.Message, numbers: dict[str, int], tape: Tape, tally: 
     if feed == "trade":
         price, contracts = exact(body["price"]), float(body["qty"])
         flags = Flag.BUYER if _SIDES[body["side"]] > 0 else Flag.SELLER
-        size = contracts * PRICE_SCALE / price
-        tape.event(drafts.trade(envelope, price, size, capture.identity(body["uid"]), flags))
+        tape.event(drafts.trade(envelope, price, contracts, capture.identity(body["uid"]), flags))
     elif feed == "book":
         tape.book(envelope, [_level(body, _SIDES[body["side"]])])
     else:

@@ -38,7 +38,8 @@ def _bits(*numbers: int) -> int:
     return sum(1 << number for number in numbers)
 
 
-MASKS = condition.lean_masks()
+MASKS = {version: condition.lean_masks(version) for version in condition.VERSIONS}
+_EVERY_VERSION = sum(map(condition.bit, condition.VERSIONS))
 # Regular, slow, closing, opening, resume, price bands, fast trading; all else is not firm.
 FIRM = _bits(0, 1, 3, 11, 13, 18, 19, 21)
 
@@ -58,9 +59,11 @@ def trades(
         out = events(Kind.TRADE, number, start + time, line)
         out["price"] = price
         out["reference"] = line
-        out["size"] = np.where(state & MASKS.silent, 0, size)
-        doubtful = (state & MASKS.ineligible != 0) | (doubt != 0)
-        auction = state & MASKS.auction != 0
+        out["size"] = np.where(state & MASKS[1].silent, 0, size)
+        for version, masks in MASKS.items():
+            out["left_out"] += (state & masks.ineligible != 0) * condition.bit(version)
+        doubtful = (out["left_out"] == _EVERY_VERSION) | (doubt != 0)
+        auction = state & MASKS[1].auction != 0
         out["flags"] = doubtful * np.uint8(Flag.INELIGIBLE) | auction * np.uint8(Flag.AUCTION)
         yield out
 

@@ -6,7 +6,7 @@ has noted enough. A change of a book that leaves its best bid and ask as they we
 
 import numpy as np
 
-from ingest.event import EVENT, PRICE_SCALE, Kind
+from ingest.event import EVENT, Kind
 from ingest.feeds.depth import Depths, messages
 from ingest.feeds.feed import Tally, events, weave
 
@@ -19,9 +19,9 @@ Row = tuple[int, int, int, int, int]
 class Tape:
     """Notes since the last cut, and the books that go on from cut to cut."""
 
-    def __init__(self, tally: Tally, size_scale: int, *, inverse: bool = False) -> None:
-        """A row counts sizes in 1 / `size_scale`; `inverse`: USD, told as base currency."""
-        self._tally, self._scale, self._inverse = tally, size_scale, inverse
+    def __init__(self, tally: Tally, size_scale: int) -> None:
+        """A row counts sizes in 1 / `size_scale`."""
+        self._tally, self._scale = tally, size_scale
         self._depths = Depths()
         self._clear()
 
@@ -83,10 +83,8 @@ class Tape:
             told[:, 4],
         )
         for side in ("bid", "ask"):
-            price, size = tops[side], tops[f"{side}_size"] / self._scale
-            if self._inverse:
-                size = size / np.where(price > 0, price / PRICE_SCALE, np.inf)
-            quotes[side], quotes[f"{side}_size"] = price, size
+            quotes[side] = tops[side]
+            quotes[f"{side}_size"] = tops[f"{side}_size"] / self._scale
         if unseen := self._booked - len(quotes):
             self._tally.skipped[_NO_CHANGE] += unseen
         places = told[:, 5]

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kernels import PlainEngine, fills, instruments, same_bits, storm
+from compute import digest
 from compute.engine import FIRST_COLUMN, PRINT, STATE, SUM, Engine
 from compute.enriched import ENRICHED
 from compute.kernels import codes, step, vwap
-from compute.table import BOOKS_MAX, INSTRUMENTS, POSITIONS_MAX, MarkSource, State
-from ingest.event import EVENT, NO_PRICE, PRICE_UNIT, Flag, Kind, Status
+from compute.table import BOOKS_MAX, INSTRUMENTS, POSITIONS, POSITIONS_MAX, MarkSource, State
+from ingest.event import EVENT, NO_PRICE, OWN, PRICE_UNIT, Flag, Kind, Status
 from ingest.instrument import Instrument, Reference
 
 COUNT = 6
@@ -148,7 +149,7 @@ def test_the_table_is_a_view_of_the_state_in_the_order_of_its_columns():
 
 def test_what_a_quote_touches_lies_in_three_cache_lines():
     quoted = "bid ask bid_size ask_size mid mark exposure pnl ts_event ts_mark state"
-    clock = "turn_ns newest_ns bits position_usd pnl_at_zero wide_share wide_floor close_prev"
+    clock = "turn_ns newest_ns bits position_usd pnl_at_zero wide_share wide_floor remembered"
     assert STATE.fields is not None
     for name in (*quoted.split(), *clock.split(), *(ENRICHED.names or ())):
         assert STATE.fields[name][1] < 3 * 64
@@ -271,7 +272,7 @@ def test_an_empty_batch_and_an_empty_reference_are_fine():
 
 def test_kernels_know_the_same_numbers_as_the_shapes():
     kinds = (codes.QUOTE, codes.TRADE, codes.BUST, codes.STATUS, codes.FILL)
-    assert (*kinds, codes.ORDER, codes.CASH, codes.ACTION) == tuple(Kind)
+    assert (*kinds, codes.ORDER, codes.CASH, codes.ACTION, codes.SPLIT) == tuple(Kind)
     flags = (codes.FLAG_CORRECTED, codes.FLAG_INELIGIBLE, codes.FLAG_RESET, codes.FLAG_INDICATIVE)
     assert flags == (Flag.CORRECTED, Flag.INELIGIBLE, Flag.RESET, Flag.INDICATIVE)
     assert codes.FLAG_AUCTION == Flag.AUCTION
@@ -307,3 +308,58 @@ def test_a_warm_process_compiles_nothing():
     engine.total()  # The cache is warm from here on.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+OWN_COLUMNS = ("position", "pnl", "exposure")  # All that own events may move.
+MARKET = [INSTRUMENTS.index(name) for name in INSTRUMENTS.names if name not in OWN_COLUMNS]
+
+
+def interleaved(events: np.ndarray, draw: st.DrawFn) -> np.ndarray:
+    """The same events, each stream in its own order: one of the fund, one of each instrument."""
+    own = OWN[events["kind"]]
+    streams = np.where(own, COUNT + events["instrument"] % 2, events["instrument"])
+    weights = draw(st.lists(st.floats(0.01, 1.0), min_size=COUNT + 3, max_size=COUNT + 3))
+    order = np.empty(len(events))
+    for stream in np.unique(streams).tolist():
+        mine = np.flatnonzero(streams == stream)
+        dice = np.random.default_rng(draw(st.integers(0, 2**32)))
+        order[mine] = np.sort(dice.random(len(mine)) ** weights[min(stream, COUNT + 2)])
+    return events[np.argsort(order, kind="stable")]
+
+
+MIXED = storm(1_500, COUNT, seed=5)
+MIXED = MIXED[MIXED["instrument"] < COUNT]
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=40)
+def test_own_events_move_no_number_of_the_market_wherever_they_fall(data):
+    engine = Engine(instruments(COUNT))
+    events = MIXED if data.draw(st.booleans()) else interleaved(MIXED, data.draw)
+    rows = run(engine, events)
+    alone = Engine(instruments(COUNT))
+    of_market = ~OWN[MIXED["kind"]]
+    expected = run(alone, MIXED[of_market])
+    for ident in range(COUNT):
+        mine = (events["instrument"] == ident) & ~OWN[events["kind"]]
+        alike = MIXED[of_market]["instrument"] == ident
+        for name in digest.COLUMNS:
+            assert rows[mine][name].tobytes() == expected[alike][name].tobytes()
+    tables = [one.tables["instruments"][:, MARKET].tobytes() for one in (engine, alone)]
+    assert tables[0] == tables[1]
+    assert engine.counters["events"] == len(MIXED)
+
+
+def test_the_day_of_a_position_begins_with_whoever_comes_first():
+    day_ns = 86_400 * 10**9
+    engine = Engine(Reference([row(0)]))
+    engine.step(event(Kind.QUOTE, bid=10 * 10**9, ask=10 * 10**9, bid_size=1.0, ask_size=1.0), None)
+    engine.step(event(Kind.FILL, price=10 * 10**9, size=3.0), None)
+    later = 10**18 + 3 * day_ns  # A weekend may lie between.
+    engine.step(event(Kind.FILL, ts_event=later, price=11 * 10**9, size=1.0), None)
+    quote = {"bid": 12 * 10**9, "ask": 12 * 10**9, "bid_size": 1.0, "ask_size": 1.0}
+    engine.step(event(Kind.QUOTE, ts_event=later + 10**9, **quote), None)
+    engine.total()
+    line = dict(zip(POSITIONS.names, engine.tables["positions"][0].tolist(), strict=True))
+    assert [line[n] for n in ("start_quantity", "close", "overnight")] == [3.0, 10.0, 6.0]
+    assert (line["intraday"], line["pnl"]) == (1.0, 7.0)

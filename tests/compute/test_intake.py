@@ -64,7 +64,7 @@ def test_late_trades_add_up_and_late_quotes_are_overtaken():
     batch = intake.take(messages(value(1), value(9), late, late))
     assert batch.events["sequence"].tolist() == [1, 2, 3, 4, 9, 10, 11, 12, 8]
     assert [(span.start, span.count) for span in batch.spans] == [(0, 4), (4, 4), (8, 1), (9, 0)]
-    assert [gap.missing for gap in batch.gaps] == [4]
+    assert [(gap.at, gap.missing) for gap in batch.gaps] == [(4, 4), (9, 0)]  # And it is filled.
     sequences = intake.sequences
     assert (sequences.recovered, sequences.overtaken, sequences.repeats) == (4, 3, 4)
 

@@ -40,6 +40,13 @@ def test_odd_lots_by_version():
     assert condition.lean_masks(1).ineligible | bit == condition.lean_masks(2).ineligible
 
 
+def test_the_event_says_which_versions_leave_it_out():
+    assert (condition.flags("CTA", ["I"]), condition.left_out("CTA", ["I"])) == (0, 2.0)
+    assert (condition.flags("CTA", []), condition.left_out("CTA", [])) == (0, 0.0)
+    assert condition.flags("CTA", ["I", "Z"]) == Flag.INELIGIBLE
+    assert condition.left_out("CTA", ["I", "Z"]) == 3.0
+
+
 def test_what_is_not_known_counts_in_volume_alone():
     assert use("CTA", "?") == UNKNOWN == VOLUME
     with pytest.raises(KeyError, match="no version 3"):

@@ -10,7 +10,7 @@ def test_offsets():
     assert EVENT.itemsize == EVENT_BYTES == 64
     envelope = dict(ts_event=0, ts_recv=8, sequence=16, instrument=24, source=28, kind=30, flags=31)
     quote = dict(bid=32, ask=40, bid_size=48, ask_size=56)
-    other = dict(price=32, reference=40, size=48, fee=56, book=28)
+    other = dict(price=32, reference=40, size=48, fee=56, book=28, left_out=56)
     assert offsets == envelope | quote | other
 
 

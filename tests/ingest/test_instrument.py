@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.instrument import (
@@ -85,6 +85,8 @@ WRONG = [
         "a contract with expiry pays no funding",
     ),
     (row(adv=0.0), "adv must be above 0"),
+    (row(stale_s=0.0), "stale_s must be above 0 s"),
+    (row(wide_share=-0.1), "wide_share must be above 0"),
     (row(beta=1.0), "beta and beta_index go together"),
     (row(country="USA"), "country must be two capital letters"),
     (row(vwap_table=9), "vwap_table must be one of 1, 2"),
@@ -169,11 +171,14 @@ texts = st.text(max_size=8)
         sector=texts,
         issuer=texts,
         adv=st.none() | money,
+        stale_s=st.none() | money,
+        wide_share=st.none() | money,
         recovery=st.none() | st.floats(0, 0.99),
         dividends=st.sampled_from([(), (("2026-12-04", 0.25), ("2027-03-05", 0.26))]),
         settle_days=st.integers(0, 30),
     )
 )
+@settings(deadline=None)
 def test_json_and_back_is_the_same_row(made):
     assert Instrument.from_json(made.to_json()) == made
     assert Reference.from_json(Reference([made]).to_json()).by_id == {made.id: made}

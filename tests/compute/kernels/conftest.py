@@ -81,8 +81,11 @@ class Market:
         fields = {"size": amount, "book": book, "reference": int(kind)}
         return self.send(Kind.CASH, at, instrument, 0, **fields)
 
-    def split(self, new, old, *, at=None, instrument=0, flags=0):
-        return self.send(Kind.ACTION, at, instrument, flags, price=new, reference=old)
+    def split(self, new, old, *, at=None, instrument=0, kinds=(Kind.ACTION, Kind.SPLIT)):
+        """Told to the positions and to the market, or to those that `kinds` names."""
+        for kind in kinds:
+            found = self.send(kind, at, instrument, 0, price=new, reference=old)
+        return found
 
     def cell(self, name: str, instrument: int = 0) -> float:
         return float(self.engine.tables["instruments"][instrument, INSTRUMENTS.index(name)])

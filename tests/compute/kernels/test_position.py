@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compute.table import BOOKS, BOOKS_MAX, CLASSES, POSITIONS_MAX
-from ingest.event import Cash, Flag
+from ingest.event import Cash, Flag, Kind
 from ingest.fund import Book
 from tests.compute.kernels.ledger import Exact
 
@@ -23,7 +23,8 @@ eighths = st.sampled_from([1.0, -1.0, 3.0, -4.0, 0.125, -0.375, 8_192.0, -65_536
 fills = st.tuples(st.just("fill"), books, eighths, cents, fees)
 voids = st.tuples(st.just("void"), books, st.integers(0, 40))
 pays = st.tuples(st.just("cash"), books, st.sampled_from(list(Cash)), cents)
-splits = st.tuples(st.just("split"), st.sampled_from([(2, 1), (1, 2), (4, 1)]))
+halves = st.permutations([Kind.ACTION, Kind.SPLIT])  # No two topics have an order.
+splits = st.tuples(st.just("split"), st.sampled_from([(2, 1), (1, 2), (4, 1)]), halves)
 marks = st.tuples(st.just("mark"), cents)
 days = st.tuples(st.just("day"), cents)
 steps_of_all_kinds = st.lists(
@@ -85,12 +86,17 @@ class Twin:
             self.exact[book].pay(Fraction(amount))
         self.scale += abs(amount)
 
-    def split(self, ratio) -> None:
+    def split(self, ratio, kinds) -> None:
         new, old = ratio
         self.splits += 1
         if self.splits > 3:
             return  # A cent in 64 is still whole in 1e-9.
-        self.market.split(new, old)
+        before = self.market.cell("pnl"), [one["day_pnl"] for one in self.market.positions()]
+        for kind in kinds:
+            self.market.split(new, old, kinds=[kind])
+            days = [one["day_pnl"] for one in self.market.positions()]
+            near = pytest.approx((before[0], *before[1]), rel=1e-9, abs=1e-9 * self.scale)
+            assert (self.market.cell("pnl"), *days) == near
         self.mark = self.mark * old / new
         for book, exact in enumerate(self.exact):
             exact.split(Fraction(new, old))
@@ -345,7 +351,7 @@ def test_an_inverse_contract_earns_coins_that_are_worth_its_mark(make_market):
     assert market.cell("pnl") == pytest.approx(market.positions()[0]["pnl"], rel=1e-9)
     market.fill(1.0, 0.0)  # No such price.
     market.split(2, 1)
-    assert market.engine.counters["refused"] == 2
+    assert market.engine.counters["refused"] == 3
 
 
 @pytest.mark.parametrize(
@@ -391,7 +397,7 @@ def test_a_split_moves_no_money_and_the_row_goes_with_it(make_market):
     assert market.cells("bid", "ask", "mid") == pytest.approx([66.0, 202 / 3, 200 / 3])
     for wrong in ((0, 1), (1, 0), (-1, 2)):
         market.split(*wrong)
-    assert market.engine.counters["refused"] == 3
+    assert market.engine.counters["refused"] == 6
 
 
 def test_a_day_begins_with_the_session_and_an_official_close_takes_its_place(make_market):
@@ -430,3 +436,41 @@ def test_a_bust_of_a_fill_nobody_made_is_refused_and_counted(market):
     market.void(1.0, 10.0, order=5)
     assert market.cell("position") == 0.0
     assert market.engine.counters["fills_unmatched"] == 4
+
+
+def test_a_close_restated_for_a_split_is_no_official_close(make_market):
+    market = make_market(close_prev=90.0)
+    market.quote(99.0, 101.0)
+    market.fill(3.0, 60.0)
+    market.quote(103.0, 103.0, flags=Flag.RESET)  # The day starts from the mark, 100.
+    market.split(3, 2)
+    before = market.positions()[0]
+    assert before["close"] == pytest.approx(200 / 3)
+    for close, expected in ((90.0, 200 / 3), (90.0 * 2 / 3, 200 / 3), (61.0, 61.0)):
+        market.reference.update(_changed(market.reference, close_prev=close))
+        market.engine.grow(market.reference)
+        assert market.positions()[0]["close"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kinds", [(Kind.ACTION, Kind.SPLIT), (Kind.SPLIT, Kind.ACTION)])
+def test_the_market_of_a_split_starts_its_sums_anew(make_market, kinds):
+    market = make_market(close_prev=90.0)
+    market.quote(99.0, 101.0)
+    market.trade(101.0, 50.0, ident=1)
+    for at in (1.0, 2.0):
+        market.quote(99.0, 100.0, at=at)
+    moved = market.cell("volatility")
+    assert moved > 0.0
+    for kind in kinds:
+        market.split(4, 1, kinds=[kind], at=2.5)
+    names = ("bid", "ask", "mid", "mark", "last", "bid_size", "volume", "trades")
+    assert market.cells(*names) == [24.75, 25.0, 24.875, 24.875, 25.25, 400.0, 0.0, 0.0]
+    blank = ("vwap", "vwap_1m", "vwap_5m", "vwap_30m", "vwap_ex", "open", "high", "low")
+    assert np.isnan(market.cells(*blank)).all()
+    market.bust(101.0, 50.0, ident=1)  # Of an old unit: there is nothing to take it out of.
+    assert market.engine.counters["busts_unmatched"] == 1
+    market.trade(24.0, 7.0, ident=2, at=2.6)
+    assert market.cells("vwap", "vwap_1m", "volume", "high") == [24.0, 24.0, 7.0, 24.0]
+    for at in (3.0, 4.0, 5.0):
+        market.quote(24.75, 25.0, at=at)
+    assert 0.0 < market.cell("volatility") < moved  # No return but those of before fade.

@@ -1,6 +1,7 @@
 """Quotes and trading status: the mid, what it refuses, and what it leaves standing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,21 @@ def test_how_wide_is_wide_depends_on_the_class(make_market, asset_class, ask):
     assert bool(market.state() & State.ESTIMATED) == (ask > tight)
     market.quote(100.0, tight - 0.01)
     assert market.state() == 0
+
+
+def test_an_instrument_may_have_thresholds_of_its_own(make_market):
+    market = make_market(rows={1: {"stale_s": 5.0, "wide_share": 0.2}})
+    for ident, fresh in ((0, 5.0), (1, 0.0)):
+        market.quote(45.0, 54.0, at=ident * 100.0, instrument=ident)
+        assert bool(market.state(ident) & State.ESTIMATED) == (ident == 0)
+        market.trade(50.0, at=ident * 100.0 + 1.0, instrument=ident)
+        market.quote(30.0, 60.0, at=ident * 100.0 + 7.0, instrument=ident)  # Wide by both.
+        assert (market.cell("mark_source", ident) == MarkSource.LAST) == (fresh > 0.0)
+    own = replace(market.reference.by_id[1], wide_share=None, stale_s=None)
+    market.reference.update([own])
+    market.engine.grow(market.reference)
+    market.quote(45.0, 54.0, at=108.0, instrument=1)
+    assert market.state(1) & State.ESTIMATED  # The class's again.
 
 
 def test_four_ticks_are_tight_at_any_price(market):

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from ingest.event import NO_PRICE, Flag, Kind
+from compute.engine import Engine
+from ingest.event import EVENT, NO_PRICE, Flag, Kind
 from ingest.feeds.feed import FeedError
 from ingest.feeds.open import open_feed
-from ingest.instrument import AssetClass
+from ingest.instrument import AssetClass, Reference
 
 NAMES = ("COINBASE.ws.28.0", "KRAKEN_FUTURES.ws.1.0", "BITMEX.ws.1.0", "DERIBIT.ws.1.0")
 
@@ -54,20 +55,21 @@ def test_coinbase(recorded, everything):
     assert (found["kind"] == Kind.TRADE).sum() == 97
 
 
-def test_kraken_sizes_are_base_currency(recorded, everything):
+def test_kraken_contracts_are_dollars_paid_in_coins(recorded, everything):
     feed = open_feed(recorded("cryptofeed/KRAKEN_FUTURES.ws.1.0"))
     found = everything(feed)
     row, own = of(feed, found, "FI_BCHUSD_210730")
     # Best: 20108 contracts of 1 USD bid at 439.3, 50 offered at 439.6.
     first = own[0]
     assert (first["bid"], first["ask"]) == (439_300_000_000, 439_600_000_000)
-    assert first["bid_size"] == pytest.approx(20_108 / 439.3, rel=1e-14)
-    assert first["ask_size"] == pytest.approx(50 / 439.6, rel=1e-14)
+    assert (first["bid_size"], first["ask_size"]) == (20_108, 50)
+    assert (row.inverse, row.base, row.multiplier) == (True, "BCH", 1.0)
     assert (row.expiry, first["sequence"]) == ("2021-07-30", 91_192)
     trade = of(feed, found, "PI_LTCUSD")[1]
     trade = trade[trade["kind"] == Kind.TRADE][0]
     assert (trade["price"], trade["flags"]) == (119_440_000_000, Flag.BUYER)
-    assert trade["size"] == pytest.approx(320 / 119.44, rel=1e-14)
+    assert trade["size"] == 320
+    assert all(one.inverse and one.symbol[3:].startswith(one.base) for one in feed.instruments)
 
 
 def test_bitmex_contracts_tell_what_they_are(recorded, everything):
@@ -80,14 +82,33 @@ def test_bitmex_contracts_tell_what_they_are(recorded, everything):
     assert (trade["price"], trade["size"]) == (17_297_000_000, 52)
     assert (trade["flags"], trade["ts_event"]) == (Flag.BUYER, 1_626_993_370_014_000_000)
     inverse, own = of(feed, found, "XBTUSD.BITMEX")
-    assert (inverse.currency, inverse.multiplier) == ("USD", 1.0)
-    value = own["bid_size"] * own["bid"] / 1e9  # A whole number of contracts of 1 USD each.
-    quotes = own["kind"] == Kind.QUOTE
-    assert np.abs(value - np.rint(value))[quotes].max() < 1e-6
+    assert (inverse.currency, inverse.multiplier, inverse.base) == ("USD", 1.0, "XBT")
+    assert {row.symbol for row in feed.instruments if row.inverse} == {"XBTUSD.BITMEX"}
+    quotes = own[own["kind"] == Kind.QUOTE]
+    assert (quotes["bid_size"] % 1 == 0).all()  # Contracts.
     # A TRX costs 0.0000016425 bitcoin: told in thousandths of one.
     fine, own = of(feed, found, "TRXU21")
     assert fine.multiplier == pytest.approx(0.001)
     assert 1.6e-3 < own[0]["bid"] / 1e9 < 1.7e-3
+
+
+def test_an_inverse_contract_earns_coins_between_recorded_prices(recorded, everything):
+    feed = open_feed(recorded("cryptofeed/BITMEX.ws.1.0"))
+    row, own = of(feed, everything(feed), "XBTUSD.BITMEX")
+    quotes = own[(own["kind"] == Kind.QUOTE) & (own["bid"] < own["ask"])]
+    engine = Engine(Reference(feed.instruments))
+    trade = own[own["kind"] == Kind.TRADE][0]
+    events = np.zeros(2, EVENT)
+    events["instrument"], events["kind"] = row.id, (Kind.FILL, Kind.QUOTE)
+    events["ts_event"] = quotes["ts_event"][-1]
+    events["price"], events["size"] = trade["price"], 5_000
+    for name in ("bid", "ask", "bid_size", "ask_size"):
+        events[name][1] = quotes[name][-1]
+    engine.step(events, None)
+    entry, leave = trade["price"] / 1e9, (quotes["bid"][-1] + quotes["ask"][-1]) / 2e9
+    coins = 5_000 * row.multiplier * (1 / entry - 1 / leave)
+    assert engine._state["mark"][row.id] == pytest.approx(leave, rel=1e-15)
+    assert engine._state["pnl"][row.id] == pytest.approx(coins * leave, rel=1e-9, abs=1e-9)
 
 
 def test_deribit_options_and_what_lies_under_them(recorded, everything):
