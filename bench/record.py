@@ -2,8 +2,9 @@
 
 The demo market, framed as the replay frames it, goes through the product's own recorder (intake,
 engine, rows, chain, checkpoints) into ClickHouse's stand-in, a process of its own, by HTTP. The
-merges that follow count too. Left out: Kafka's client (12 M events a CPU second by frames).
-Then the whole record is read back and hashed: `verified` says that it is what was sent.
+merges that follow count too, and what comes once in a recorder's life (its first pages of memory,
+the calendar). Left out: Kafka's client (12 M events a CPU second by frames). Then the whole record
+is read back and hashed: `verified` says that it is what was sent.
 """
 
 import argparse
@@ -210,7 +211,7 @@ def _run(record: Record, log: Tape, flush_rows: int) -> None:
     record.close()
 
 
-def run(rate: int = 500_000, seconds: float = 6.0, seed: int = 7) -> None:
+def run(rate: int = 500_000, seconds: float = 10.0, seed: int = 7) -> None:
     """Measure full blocks and blocks as they arrive at `rate`; report."""
     found = machine()
     full = measure(rate, seconds, seed, paced=False)
@@ -228,7 +229,7 @@ def run(rate: int = 500_000, seconds: float = 6.0, seed: int = 7) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=500_000, help="events a second")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of the market")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the market")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="the last line is JSON in any case")
     given = parser.parse_args()

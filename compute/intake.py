@@ -2,35 +2,37 @@
 
 What a frame may contribute is decided here, from the log alone, so both readers feed their
 engines the same events in the same order: refused frames contribute nothing (and are handed back
-whole), repeated events are left out, gaps are named, what comes late adds up but tells no state.
+whole), repeated events are left out, gaps are named, also as they are filled, what comes late adds
+up but tells no state.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ingest.event import EVENT, Kind
-from ingest.frame import Frame, FrameError, check, decode
+from ingest.frame import HEADER_BYTES, Frame, FrameError, check, decode
 from ingest.instrument import Reference
 from ingest.sequence import Piece, Sequences
 from ingest.source import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where one message's events stand in the batch; count 0 if it contributed none."""
 
     message: Message
     start: int
-    count: int
+    count: int  # type: ignore[assignment]  # Not the method of tuples.
     reason: str  # "" or why: one of frame.REASONS, or "repeat"
     ts_send: int
 
 
 class Gap(NamedTuple):
-    """Events missing before position `at` of the batch, and the instruments to mark."""
+    """Events missing before position `at` of the batch, and the instruments to mark.
+
+    `missing` 0: all that was missing before has come by then.
+    """
 
     at: int
     missing: int
@@ -91,10 +93,12 @@ class Intake:
                 events = events[verdict.skip :]
             count = len(events)
             spans.append(Span(message, at, count, "" if count else "repeat", frame.ts_send))
-            parts.append(events.view(np.uint8))
+            parts.append(events)
             at += count
+            if len(verdict.whole):
+                gaps.append(Gap(at, 0, verdict.whole))
         if at < len(together):  # Rare: else what was checked together is what is taken.
-            together = np.frombuffer(b"".join(parts), EVENT)
+            together = np.frombuffer(b"".join([part.view(np.uint8) for part in parts]), EVENT)
         return Batch(together, spans, gaps, refused)
 
     def _pieces(self, events: np.ndarray, pieces: tuple[Piece, ...]) -> np.ndarray:
@@ -121,9 +125,13 @@ class Intake:
                 verdicts.append(decode(message.value))
             except FrameError as error:
                 verdicts.append(error)
-        frames = [frame.events for frame in verdicts if isinstance(frame, Frame)]
-        together = np.frombuffer(b"".join([events.view(np.uint8) for events in frames]), EVENT)
-        if not frames:
+        bodies = [
+            memoryview(message.value)[HEADER_BYTES:]
+            for message, frame in zip(messages, verdicts, strict=True)
+            if isinstance(frame, Frame)
+        ]
+        together = np.frombuffer(b"".join(bodies), EVENT)
+        if not bodies:
             return verdicts, together
         try:
             check(together, min(message.timestamp_ns for message in messages), self._exists)

@@ -234,6 +234,8 @@ class Record:
             self.alerts.begin()
         assigned = set(self.frames.assigned)
         highest = self.archive.highest_offsets()
+        for place, block in self.archive.last_blocks().items():  # Its rows may have expired.
+            highest[place] = max(block.last, highest.get(place, -1))
         self.recorded = {place: highest[place] for place in highest if place in assigned}
         self._seal_loose_ends()
         if self.derived is not None:
@@ -376,7 +378,7 @@ class Record:
         place, first = run[0].message[:2], run[0].message.offset
         gathered = self._pending.get(place)
         if gathered is None:
-            room = self._room.get(place, 0)
+            room = self._room.get(place) or BLOCK_ROWS // len(self.frames.assigned)
             begin = self._kept[place] + 1 if place in self._kept else first
             memory = self._memory.take(place, room + room // 4)
             gathered = self._pending[place] = Gathered(place, begin, memory)

@@ -7,6 +7,10 @@ dropped silently: a gap is counted and marks the instruments that the source has
 is counted and kept from the engine, because counting a trade twice would move every number; what
 comes late is taken as late; a restart begins a new numbering. The verdict depends on the stream
 alone, so `live` and `record` reach the same one.
+
+Once all that was told as a gap has come late, the stream is whole again and says so. It never is
+after a part was given up (MISSING_MAX) or a restart came first; and an instrument whose STATUS was
+among what came late stays marked, for whether it trades is not known.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ingest.event import Kind
 from ingest.frame import Frame
 
 StreamKey = tuple[int, int, int]  # topic index, partition, source without LINE_B
@@ -22,6 +27,9 @@ LINE_B = 0x8000  # Bit of a frame's source: the same events as the source withou
 SILENCE_NS = 1_000_000_000  # A line that lags its twin by more is not waited for.
 MISSING_MAX = 64  # Ranges of a numbering that may still come late; older ones are given up.
 SKEW_NS = 50_000_000  # Kafka's clock may lag a sender's by its rounding and some drift, not more.
+
+
+_NONE = np.zeros(0, np.uint32)
 
 
 class Piece(NamedTuple):
@@ -39,6 +47,7 @@ class Verdict(NamedTuple):
     missing: int
     instruments: np.ndarray  # ids to mark when missing > 0, else empty
     pieces: tuple[Piece, ...] = ()  # What to take, if it is not simply all after the first `skip`.
+    whole: np.ndarray = _NONE  # ids of which all that was missing has come, with this frame
 
 
 @dataclass(slots=True)
@@ -62,6 +71,11 @@ class _Numbering:
         self.missing = rest
         return found
 
+    @property
+    def open(self) -> bool:
+        """Whether something that was told as a gap is still missing."""
+        return any(told for _, _, told in self.missing)
+
 
 @dataclass(slots=True)
 class _Line:
@@ -75,9 +89,10 @@ class _Stream:
     newest: _Numbering
     lines: dict[int, _Line] = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    broken: bool = False  # Something that was told as a gap can no more come.
+    unsure: set[int] = field(default_factory=set)  # Instruments of which a STATUS came late.
 
 
-_NONE = np.zeros(0, np.uint32)
 _ALL = Verdict(0, 0, _NONE)
 _COUNTS = ("gaps", "repeats", "copies", "recovered", "overtaken", "resets", "skewed")
 
@@ -127,17 +142,24 @@ class Sequences:
         restarted = frame.restart or (first == 0 and line.expected > count)
         if restarted and first != line.expected:
             if line.numbering is stream.newest:  # The other line follows when it restarts.
+                stream.broken = stream.broken or stream.newest.open
                 stream.newest = _Numbering(first)
                 self.resets += 1
             line.numbering, line.expected = stream.newest, first
-        numbering, before = line.numbering, line.expected
+        numbering, before, was_open = line.numbering, line.expected, line.numbering.open
         line.expected, line.sent = max(before, end), frame.ts_send
         top = numbering.expected
         late = numbering.late(first, min(end, top)) if first < top else []
         pieces = [Piece(low - first, high - first, late=True) for low, high in late]
         self.recovered += sum(piece.stop - piece.start for piece in pieces)
+        for piece in pieces:
+            part = frame.events[piece.start : piece.stop]
+            stream.unsure |= set(part["instrument"][part["kind"] == Kind.STATUS].tolist())
         if first > top:
-            numbering.missing = [*numbering.missing, [top, first, 0]][-MISSING_MAX:]
+            numbering.missing.append([top, first, 0])
+            given_up = numbering.missing[:-MISSING_MAX]
+            stream.broken = stream.broken or any(told for _, _, told in given_up)
+            numbering.missing = numbering.missing[-MISSING_MAX:]
         if end > top:
             pieces.append(Piece(max(first, top) - first, count, late=False))
             numbering.expected = end
@@ -150,7 +172,12 @@ class Sequences:
         if skip < count:
             _remember(stream, frame.events["instrument"])
         plain = len(pieces) == 1 and not pieces[0].late
-        return Verdict(skip, missing, marked, () if plain else tuple(pieces))
+        filled = was_open and not numbering.open and not stream.broken
+        whole = _NONE
+        if filled and numbering is stream.newest:
+            found = np.flatnonzero(stream.seen)
+            whole = found[~np.isin(found, list(stream.unsure))].astype(np.uint32)
+        return Verdict(skip, missing, marked, () if plain else tuple(pieces), whole)
 
     def _missed(self, stream: _Stream, numbering: _Numbering) -> int:
         """Events that are now known to be lost: every line that speaks is beyond them."""
@@ -180,16 +207,17 @@ class Sequences:
             ]
             told = [[one.expected, one.missing] for one in numberings]
             seen = np.flatnonzero(stream.seen).tolist()
-            streams.append([*key, told, lines, seen])
+            streams.append([*key, told, lines, seen, stream.broken, sorted(stream.unsure)])
         counts: dict[str, object] = {name: getattr(self, name) for name in _COUNTS}
         return {"streams": streams, "skew_ns": list(self.skew_ns.items()), **counts}
 
     def restore(self, state: dict) -> None:
         """Take up the numbering where `state()` left it."""
         self.streams = {}
-        for topic, partition, source, told, lines, seen in state["streams"]:
+        for topic, partition, source, told, lines, seen, broken, unsure in state["streams"]:
             numberings = [_Numbering(top, [list(gap) for gap in missing]) for top, missing in told]
             stream = self.streams[topic, partition, source] = _Stream(numberings[0])
+            stream.broken, stream.unsure = broken, set(unsure)
             for bit, place, expected, sent in lines:
                 stream.lines[bit] = _Line(numberings[place], expected, sent)
             _remember(stream, np.array(seen, np.int64))
@@ -199,11 +227,11 @@ class Sequences:
 
 
 def _remember(stream: _Stream, instruments: np.ndarray) -> None:
-    if not len(instruments):
-        return
-    top = int(instruments.max())
-    if top >= len(stream.seen):
-        grown = np.zeros(max(top + 1, 2 * len(stream.seen)), np.bool_)
+    wide = instruments.astype(np.intp)  # What NumPy indexes by: others cost it ten times as much.
+    try:
+        stream.seen[wide] = True
+    except IndexError:  # Seldom: to look for the highest each time would cost twice as much.
+        grown = np.zeros(max(int(instruments.max()) + 1, 2 * len(stream.seen)), np.bool_)
         grown[: len(stream.seen)] = stream.seen
         stream.seen = grown
-    stream.seen[instruments] = True
+        stream.seen[wide] = True

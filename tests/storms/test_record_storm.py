@@ -1,0 +1,7 @@
+"""The storm's short form: whatever is killed or woken, the record is whole and the log's."""
+
+from tests.storms.record import run
+
+
+def test_a_recorder_asleep_clickhouse_and_redis_killed() -> None:
+    assert "3 blows" in run(7, 0.0, 10_000, ("sleep", "clickhouse", "redis"))
