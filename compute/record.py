@@ -293,7 +293,9 @@ class Record:
             self.frames.seek(self.positions)
             self.state = "recording"
             self._known_refused = set()
-            self._checkpoint_at = now
+            # At once: who is killed again and again never has to go back further than this, and
+            # Kafka need not have what lies before.
+            self._checkpoint()
         elif now - self._heard_at > SILENCE_SECONDS_MAX and not self.frames.lag(self.positions):
             topic, part = late[0]
             raise RecordError(
@@ -340,18 +342,28 @@ class Record:
             place = message[:2]
             taken = newest.get(place, self.positions.get(place, -1))
             newest[place] = message.offset
-            if message.offset > taken + 1 and taken >= 0:
-                self.lost += message.offset - taken - 1
-                self.loss = (
-                    f"{TOPICS[place[0]]} partition {place[1]}: Kafka no longer had offsets "
-                    f"{taken + 1} to {message.offset - 1}: they are not on record"
-                )
+            recorded = self.recorded.get(place, -1)
+            if message.offset > taken + 1 and max(taken, recorded) >= 0:
+                self._tell_hole(place, taken + 1, message.offset - 1, recorded)
             if message.offset <= taken:
                 raise RecordError(
                     f"{TOPICS[message.topic]} partition {message.partition}: Kafka gave offset "
                     f"{message.offset} after {taken} was taken: its log has begun anew. "
                     "Name another database for the record of the new log"
                 )
+
+    def _tell_hole(self, place: tuple[int, int], first: int, last: int, recorded: int) -> None:
+        where = f"{TOPICS[place[0]]} partition {place[1]}: Kafka no longer had offsets"
+        if first <= recorded:  # Of a recorder that catches up: the rows are there.
+            until = min(last, recorded)
+            self.loss = (
+                f"{where} {first} to {until} to catch up with: they are on record, but sums since "
+                "the session's start (VWAP, volume, volatility) lack them from here on"
+            )
+        if last > recorded and self.state == "recording":  # Else it is met again then.
+            first = max(first, recorded + 1)
+            self.lost += last - first + 1
+            self.loss = f"{where} {first} to {last}: they are not on record"
 
     def _run_engine(self, batch: Batch, enriched: np.ndarray) -> None:
         start = 0
