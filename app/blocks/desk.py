@@ -49,7 +49,7 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
 
 @cache
 def desks() -> list[list[str]]:
-    """Title and address of every desk there is, the two most looked at first; for the links of the bar."""
+    """Title and address of every desk there is, the two most looked at first; for the bar."""
     stems = sorted(path.stem for path in LAYOUTS.glob("*.py"))
     stems.sort(key=lambda stem: FIRST.index(stem) if stem in FIRST else len(FIRST))
     return [[stem.replace("_", " ").capitalize(), stem] for stem in stems]
