@@ -31,7 +31,7 @@ class ScenarioMatrix extends Chart {
     const left = w < 480 ? 52 : 58, top = HEAD, cw = Math.floor((w - left) / g.spots.length), high = Math.min(MATRIX_ROW, Math.floor((h - top) / g.vols.length));
     // One scale for all rates too, so that tints compare from tab to tab.
     const most = Math.max(1, ...[...g.cells.values()].filter((v) => v === v).map(Math.abs));
-    const pad = cw < 60 ? 4 : PAD;
+    const pad = cw < 60 ? 4 : PAD, millions = cw < 60 && most >= 1e7; // "-40,452" would touch its neighbour.
     label(c, SMALL, w < 480 ? "Vol" : "Vol \\ spot", PAD, 14, T.text3);
     g.spots.forEach((s, i) => label(c, SMALL, s ? signed(s) + " %" : "0 %", left + (i + 1) * cw - pad, 14, s ? T.text3 : T.text, "right"));
     box(c, 0, HEAD - 1, w, 1, T.line);
@@ -42,8 +42,8 @@ class ScenarioMatrix extends Chart {
         const pnl = g.at(s, v), x = left + i * cw, base = !s && !v && !this.rates;
         const heat = pnl === pnl ? Math.min(1, (Math.abs(pnl) / most) ** 0.6) : 0;
         box(c, x, y, cw - 1, high - 1, mix(T.panel, pnl > 0 ? T["up-wash"] : T["down-wash"], heat));
-        const text = signed(pnl / 1e3);
-        if (text) label(c, VALUE, text, x + cw - pad, y + high / 2 + 4, isNought(text) ? T.text2 : T.text, "right");
+        const figure = millions ? signed(pnl / 1e6, 1) : signed(pnl / 1e3), text = figure && millions ? figure + "M" : figure;
+        if (text) label(c, VALUE, text, x + cw - pad, y + high / 2 + 4, isNought(figure) ? T.text2 : T.text, "right");
         if (base) { c.strokeStyle = T.focus; c.lineWidth = 2; c.strokeRect(x + 1, y + 1, cw - 3, high - 3); }
         this.cells.push({ spot: s, vol: v, rates: this.rates, pnl, text, x, y, w: cw - 1, h: high - 1 });
       });
