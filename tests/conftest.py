@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from app import probe, standins
 from app import settings as settings_room
@@ -29,6 +30,9 @@ INSTALL = {  # component -> (what must be on the PATH, what to install)
     "chromium": (("chromium",), "chromium"),
 }
 KAFKA_PARTITIONS = 3  # Not the product's default, so that a test can tell who made a topic.
+# A property holds however long a busy machine takes over one example; the rest is as it was.
+hypothesis_settings.register_profile("patient", hypothesis_settings(), deadline=None)
+hypothesis_settings.load_profile("patient")
 SBIN = "/usr/sbin"  # Debian's nginx lives here, off many a PATH.
 
 
