@@ -81,7 +81,7 @@ class AlertList {
   // What was asked of `risk` and refused is said where it was asked.
   answer(answer) {
     const { type, error } = answer;
-    if (type !== "acknowledge") { this.desk.whatIf?.answer(answer); return; }
+    if (type !== "acknowledge") return; // A what-if's: the other panel's.
     if (error) this.asked.clear();
     this.panel.setNote(error ? ["Not acknowledged: " + error + "."] : null, "warn", error ? ["Close", () => this.panel.setNote(null)] : null);
   }

@@ -226,7 +226,7 @@ class Desk {
       status: (status) => this.health.set(status),
       names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
-      answer: (answer) => this.alertList?.answer(answer),
+      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); },
       figure: (told) => this.figures.take(told),
       alerts: (incidents) => this.incidents.take(incidents),
     });

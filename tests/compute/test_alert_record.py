@@ -26,13 +26,6 @@ START_NS = 1_763_719_200_000_000_000
 names = (f"alerts_{number}" for number in count())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def archive(server: ClickHouse) -> Iterator[Archive]:
     archive = Archive(server.address, next(names))

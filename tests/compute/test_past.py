@@ -22,13 +22,6 @@ PLACE = (0, 1)
 names = (f"past_{number}" for number in count())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def archive(server: ClickHouse) -> Iterator[Archive]:
     archive = Archive(server.address, next(names))

@@ -132,13 +132,6 @@ class Table:
         return rows
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def archive(server: ClickHouse) -> Iterator[Archive]:
     archive = Archive(server.address, next(names))

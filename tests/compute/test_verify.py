@@ -25,13 +25,6 @@ names = (f"verify_{number}" for number in count())
 PLACE = (0, 1)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def case(server: ClickHouse, tmp_path: Path) -> Iterator[Case]:
     archive = Archive(server.address, next(names))
