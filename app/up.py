@@ -198,6 +198,17 @@ class Up:
     def _start_recorders(self) -> None:
         self._run("record", "record", nice=RECORD_NICE)
         self._run("tape", "tape", nice=TAPE_NICE)
+        # Before the recorder has made its tables there is nothing to sign, only errors to tell.
+        self._then("the record", self._recording, self._start_sealing)
+
+    def _recording(self) -> bool:
+        told = self._health() or {}
+        return any(
+            role.startswith("record.") and row.get("state") in ("catching up", "recording")
+            for role, row in told.items()
+        )
+
+    def _start_sealing(self) -> None:
         self._run("seal", "seal", nice=RISK_NICE)
         if self.settings.witness:
             self._run("witness", "witness", nice=WITNESS_NICE)
@@ -222,13 +233,21 @@ class Up:
         draft.replace(self.settings.run_file)
 
     def _show_status(self) -> None:
+        told = self._health()
+        if told is not None:
+            self.screen.status(status.line(told, clock.now_ns() / 1e6))
+        else:
+            self.screen.status("Redis does not answer; it is being started again.")
+
+    def _health(self) -> dict[str, dict[str, Any]] | None:
+        """What each role last told; None while Redis is away."""
         from compute.bus import Bus, BusError
 
         self._bus = self._bus or Bus(self.settings.redis)
         try:
-            self.screen.status(status.line(self._bus.health(), clock.now_ns() / 1e6))
+            return dict(self._bus.health())
         except BusError:
-            self.screen.status("Redis does not answer; it is being started again.")
+            return None
 
 
 def _port(url: str) -> int:

@@ -54,6 +54,7 @@ breach = 200e3
 """
 SHARE = Instrument(*(0, "WALK", int(AssetClass.EQUITY), "XTST", "USD", 1.0, 0.01, 2))
 ALERT_SECONDS_MAX = 1.0
+COMPILE_S = 120.0
 
 
 def wait_for[T](what: str, found: Callable[[], T | None], seconds: float = 20.0) -> T:
@@ -224,6 +225,8 @@ def test_a_fill_breaks_a_limit_and_a_person_sees_it(world, in_loop, record_prope
         await people.close()
         return answers
 
+    # Value at risk may still be compiling; until then risk answers that it is starting.
+    wait_for("risk to be ready", lambda: world.bus.health()["risk.0"]["starting"] == "", COMPILE_S)
     asked_ns = time.time_ns()
     nobody, somebody, what_if = in_loop(ask())
     assert "is acknowledged by a person" in nobody["error"]
