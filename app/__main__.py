@@ -6,6 +6,7 @@ exit code is 2 for a wrong command line and 1 for a failure.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Never
@@ -77,7 +78,9 @@ def up(  # noqa: PLR0913 (each argument is an option)
     speed: Speed = None,
     loop: Repeat = False,
     port: Annotated[int | None, typer.Option(help="Port of the page.  [5006]")] = None,
-    web: Annotated[int | None, typer.Option(help="Web servers, on ports from --port.  [1]")] = None,
+    web: Annotated[
+        int | None, typer.Option(help="Web servers; 2 or more stand behind nginx.  [1]")
+    ] = None,
     data: Data = None,
     partitions: Partitions = None,
     kafka: Kafka = None,
@@ -115,6 +118,7 @@ def up(  # noqa: PLR0913 (each argument is an option)
 
     stop = Stop().listen()
     running = Up(settings, Plan(paths, options), Screen())
+    signal.signal(signal.SIGHUP, lambda *_: running.restart_web())
     try:
         running.start()
         while not stop.set:
@@ -170,7 +174,7 @@ def replay(  # noqa: PLR0913 (each argument is an option)
     from app import publish
 
     order = publish.Order(tuple(paths or ()), rate, speed or 1.0, loop=loop, after=after)
-    _run(lambda: publish.publication(settings, order))
+    _run("replay.0", settings, lambda: publish.publication(settings, order))
 
 
 @cli.command()
@@ -180,7 +184,7 @@ def live(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
     _need(settings, "kafka", "redis")
     from app import loops
 
-    _run(lambda: loops.live(settings))
+    _run("live.0", settings, lambda: loops.live(settings))
 
 
 @cli.command()
@@ -190,7 +194,7 @@ def risk(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
     _need(settings, "kafka", "redis")
     from app import loops
 
-    _run(lambda: loops.risk(settings))
+    _run("risk.0", settings, lambda: loops.risk(settings))
 
 
 @cli.command()
@@ -207,7 +211,7 @@ def record(
     _need(settings, "kafka", "clickhouse")
     from app import loops
 
-    _run(lambda: loops.record(settings))
+    _run("record.0", settings, lambda: loops.record(settings))
 
 
 @cli.command()
@@ -222,7 +226,7 @@ def tape(
     _need(settings, "redis", "clickhouse")
     from app import loops
 
-    _run(lambda: loops.tape(settings))
+    _run("tape.0", settings, lambda: loops.tape(settings))
 
 
 @cli.command()
@@ -240,7 +244,7 @@ def seal(  # noqa: PLR0913 (each argument is an option)
     _need(settings, "clickhouse")
     from app import sealing
 
-    _run(lambda: sealing.sealer(settings))
+    _run("seal.0", settings, lambda: sealing.sealer(settings))
 
 
 @cli.command()
@@ -258,7 +262,7 @@ def witness(  # noqa: PLR0913 (each argument is an option)
     _need(settings, "clickhouse")
     from app import sealing
 
-    _run(lambda: sealing.watcher(settings))
+    _run("witness.0", settings, lambda: sealing.watcher(settings))
 
 
 @cli.command()
@@ -279,6 +283,38 @@ def web(
     from app import runtime
 
     runtime.serve(settings)
+
+
+@cli.command(hidden=True)
+def front(
+    port: Annotated[int | None, typer.Option(help="Port of the page.  [5006]")] = None,
+    web: Annotated[int | None, typer.Option(help="Web servers behind it.")] = None,
+    data: Data = None,
+) -> None:
+    """Stand before several web servers: nginx, with DATA/nginx as its folder."""
+    settings = load(port=port, web=web, data=data)
+    from app import front as room
+
+    room.become(settings.port, room.servers(settings.port, settings.web), settings.data / "nginx")
+
+
+@cli.command()
+def restart(
+    what: Annotated[str, typer.Argument(help="web: all web servers, one after the other.")],
+    data: Data = None,
+) -> None:
+    """Start the web servers of the running `up` anew; no page notices more than a short gap."""
+    if what != "web":
+        usage(f"restart knows web, not {what!r}.")
+    settings = load(data=data)
+    run = running(settings.run_file)
+    if not run:
+        raise RuntimeError(f"No ./tickglass up runs on the data folder {settings.data}.")
+    from app.rolling import await_restart
+
+    os.kill(run["pid"], signal.SIGHUP)
+    await_restart(settings.run_file, run)
+    typer.echo("All web servers have been started anew.")
 
 
 @cli.command()
@@ -337,18 +373,43 @@ def _screens(settings: Settings, ts: int, user: str, session: str, *, as_json: b
         recall.print_screen(one)
 
 
+@cli.command("fork-server", hidden=True)
+def fork_server(data: Data = None) -> None:
+    """Hold ready what workers need, and fork them for `up`."""
+    from app import fork_server as room
+
+    stop = Stop().listen()
+    room.load(load(data=data).data)
+    if room.serve(stop) is not None:
+        main()  # In the forked process, whose command line is the order's by now.
+
+
+@cli.command("trace")
+def trace_frame(
+    frame: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET[:INDEX]")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    clickhouse: ClickHouse = None,
+    database: Database = None,
+    data: Data = None,
+) -> None:
+    """Follow one frame from Kafka to glass: when it was made, told, recorded, pushed, painted."""
+    from app import tracing
+
+    typer.echo(tracing.way(_recorded(clickhouse, database, data), frame, as_json=as_json))
+
+
 Announce = Annotated[Path | None, typer.Option(help="Also write the address to this file.")]
 Port = Annotated[int, typer.Option(min=0, max=PORT_MAX, help="Port; 0: any free one.")]
 
 
 @standin.command("kafka")
 def standin_kafka(partitions: Partitions = None, announce: Announce = None) -> None:
-    """Kafka's stand-in: one broker of Kafka's protocol, in memory, 48 MB a partition."""
+    """Kafka's stand-in: one broker of Kafka's protocol; its log ends with the process."""
     from app import standins
 
     settings = load(partitions=partitions)
     ready = _announcer(announce)
-    standins.serve_kafka(settings.partitions, ready, Stop().listen())
+    standins.serve_kafka(settings.partitions, ready, Stop().listen(), folder=settings.data)
 
 
 @standin.command("redis")
@@ -473,8 +534,18 @@ def _need(settings: Settings, *names: str) -> None:
             )
 
 
-def _run(make: Any) -> Never:
-    raise typer.Exit(run(make, idle_seconds=0))
+def _run(role: str, settings: Settings, make: Any) -> Never:
+    """Run a loop whose heart is heard, where there is a Redis to hear it."""
+    if not settings.redis:
+        raise typer.Exit(run(make, idle_seconds=0))
+    from app.heartbeat import Heartbeat
+    from compute.bus import Bus
+
+    with Heartbeat(role, Bus(settings.redis)) as heart:
+        heart.failed = True  # Unless it ends by itself or by a signal.
+        code = run(lambda: heart.around(make), idle_seconds=0)
+        heart.failed = code != 0
+    raise typer.Exit(code)
 
 
 def _announcer(file: Path | None) -> Any:

@@ -19,6 +19,7 @@ from app.view import (
     view_key,
 )
 
+PLACE_MAX = 1 << 31  # No view has so many rows; what is told of one has 32 bits.
 SORTS_MAX = 4  # Columns that one sort may name.
 
 
@@ -57,7 +58,9 @@ def change(feed: Feed, message: dict[str, Any]) -> None:
         return
     kind = message["type"]
     if kind == "viewport":
-        feed.first, feed.count = int(message["first"]), int(message["count"])
+        feed.first, feed.count = (
+            min(max(int(message[name]), 0), PLACE_MAX) for name in ("first", "count")
+        )
     elif kind == "columns":
         places = {int(place) for place in message["shown"]}
         feed.key = feed.key._replace(shown=tuple(sorted(places & {*range(len(feed.key.columns))})))

@@ -1,4 +1,4 @@
-"""Stand-in for a Kafka broker: Kafka's own protocol on one node, with its log in memory.
+"""Stand-in for a Kafka broker: Kafka's own protocol on one node, its log as app/kafka_store.py.
 
 In: requests of any Kafka client, in the versions of VERSIONS. Out: the answers of a broker.
 A batch of records is kept as it came, compressed or not, and goes out as it is kept. A fetch that
@@ -11,17 +11,17 @@ of a batch's checksum (readers may). Nothing outlives the process.
 
 import asyncio
 import re
+import secrets
 import struct
-from bisect import bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
+from app.kafka_store import Disk, Log
 from app.process import Stop, settle
 
 LOOPBACK = "127.0.0.1"
-LOG_BYTES_MAX = 48 << 20  # Of one partition: at 4 MB a second of all 13, two and a half minutes.
-TOTAL_BYTES_MAX = 1 << 30  # Of all together; beyond it the biggest partition gives way.
-KEPT_OF_FULL = 15 / 16  # How much stays when the oldest must go: seldom, and then many at once.
+LOG_BYTES_MAX = 192 << 20  # Of one partition in memory: 12 s of half of 500,000 events/s.
+TOTAL_BYTES_MAX = 640 << 20  # Of all together; beyond it the biggest partition gives way.
 PARTITIONS_DEFAULT = 4  # Of a topic that is made because somebody asked for it.
 TOPICS_MAX = PARTITIONS_MAX = 1000
 REQUEST_BYTES_MAX = 32 << 20  # The biggest batch of the product's own producer is 2 MB.
@@ -59,7 +59,7 @@ II, IQ, HEAD = (struct.Struct(f">{codes}") for codes in ("ii", "iq", "hhi"))
 # A batch: base offset, length of what follows these 12 bytes, leader epoch, magic, checksum,
 # attributes, offset of the last record behind the base; the greatest time at byte 35.
 BATCH = struct.Struct(">qiibIhi")
-BATCH_TIME_AT, BATCH_HEAD_BYTES, BATCH_EPOCH_AT = 35, 61, 12
+BATCH_HEAD_BYTES, BATCH_EPOCH_AT = 61, 12
 PRODUCE_HEAD = struct.Struct(">hi")  # Acks, patience.
 FETCH_HEAD = struct.Struct(">iiiib")  # Replica, patience in ms, bytes at least, at most, isolation.
 MAKE, MAKE_TAIL = struct.Struct(">ih"), struct.Struct(">i?")  # Partitions; patience, dry run.
@@ -68,69 +68,6 @@ FETCH_PLACES = {4: struct.Struct(">iqi"), 5: struct.Struct(">iqqi"), 9: struct.S
 
 class MalformedError(ValueError):
     """What came is no Kafka request."""
-
-
-class Log:
-    """One partition. `end` is the offset that comes next, `start` the oldest that is kept."""
-
-    __slots__ = ("bases", "batches", "end", "position", "positions")
-
-    def __init__(self) -> None:
-        """Empty."""
-        self.bases: list[int] = []  # Offset of each batch's first record.
-        self.positions: list[int] = []  # Bytes before each batch, counted from the log's birth.
-        self.batches: list[bytes] = []
-        self.end = self.position = 0
-
-    @property
-    def start(self) -> int:
-        """Oldest offset that can be read; `end` where there is none."""
-        return self.bases[0] if self.bases else self.end
-
-    @property
-    def kept_bytes(self) -> int:
-        """Size of what is kept."""
-        return self.position - self.positions[0] if self.positions else 0
-
-    def append(self, batch: bytes, records: int) -> None:
-        """Keep a batch of so many records, its base offset being `end`."""
-        self.bases.append(self.end)
-        self.positions.append(self.position)
-        self.batches.append(batch)
-        self.end += records
-        self.position += len(batch)
-
-    def forget(self, bytes_max: float) -> int:
-        """Drop the oldest batches until `bytes_max` are left; the bytes dropped. One stays."""
-        before = self.kept_bytes
-        beyond = bisect_right(self.positions, self.position - bytes_max - 1)
-        many = min(beyond, len(self.batches) - 1)
-        del self.bases[:many], self.positions[:many], self.batches[:many]
-        return before - self.kept_bytes
-
-    def bytes_from(self, offset: int) -> int:
-        """Bytes to be read from the batch that holds `offset` on; it must be kept or the end."""
-        if offset >= self.end:
-            return 0
-        return self.position - self.positions[bisect_right(self.bases, offset) - 1]
-
-    def read(self, offset: int, bytes_max: int) -> tuple[list[bytes], int]:
-        """Batches from the one that holds `offset` on, as many as fit but one at least; bytes."""
-        first = bisect_right(self.bases, offset) - 1
-        begin = self.positions[first]
-        if self.position - begin <= bytes_max:
-            return self.batches[first:], self.position - begin
-        last = max(bisect_right(self.positions, begin + bytes_max) - 1, first + 1)
-        end = self.positions[last] if last < len(self.positions) else self.position
-        return self.batches[first:last], end - begin
-
-    def since(self, time_ms: int) -> tuple[int, int]:
-        """Time and offset of the first batch with a record that old or younger; (-1, -1)."""
-        for base, batch in zip(self.bases, self.batches, strict=True):
-            (latest,) = I64.unpack_from(batch, BATCH_TIME_AT)
-            if latest >= time_ms:
-                return latest, base
-        return -1, -1
 
 
 class Request:
@@ -195,9 +132,14 @@ class Broker:
         topics: dict[str, int],
         log_bytes_max: int = LOG_BYTES_MAX,
         total_bytes_max: int = TOTAL_BYTES_MAX,
+        disk: Disk | None = None,
     ) -> None:
-        """`topics` gives the partitions of each."""
-        self.topics = {name.encode(): [Log() for _ in range(n)] for name, n in topics.items()}
+        """`topics` gives the partitions of each; without a disk, what memory lacks is forgotten."""
+        self.disk = disk
+        self.identity = b"tickglass-%x" % secrets.randbits(64)  # Of this log, as a cluster has one.
+        self.topics = {
+            name.encode(): [Log(self.disk) for _ in range(n)] for name, n in topics.items()
+        }
         self.log_bytes_max, self.total_bytes_max = log_bytes_max, total_bytes_max
         self.kept_bytes = 0
         self.committed: dict[tuple[bytes, bytes, int], tuple[int, bytes]] = {}
@@ -261,11 +203,11 @@ class Broker:
 
     def _make_room(self, log: Log) -> None:
         if log.kept_bytes > self.log_bytes_max:
-            self.kept_bytes -= log.forget(self.log_bytes_max * KEPT_OF_FULL)
+            self.kept_bytes -= log.shrink(self.log_bytes_max)
         if self.kept_bytes > self.total_bytes_max:
             logs = (log for logs in self.topics.values() for log in logs)
             biggest = max(logs, key=lambda log: len(log.batches) > 1 and log.kept_bytes)
-            self.kept_bytes -= biggest.forget(biggest.kept_bytes * KEPT_OF_FULL)
+            self.kept_bytes -= biggest.shrink(biggest.kept_bytes - 1)
 
     def fetch(self, request: Request, correlation: int, client: "Connection") -> Answer | None:
         """The answer, or None: the client will get it when there is enough for it."""
@@ -357,7 +299,7 @@ class Broker:
                 for partition in range(len(self.topics.get(name, ())))
             ]
             topics.append(I16.pack(error) + _text(name) + b"\0" + _array(partitions))
-        cluster = _text(b"tickglass") + I32.pack(NODE)
+        cluster = _text(self.identity) + I32.pack(NODE)
         return [I32.pack(0), _array([host]), cluster, _array(topics)]
 
     def _make(self, topic: bytes, partitions: int, *, really: bool = True) -> int:
@@ -368,7 +310,7 @@ class Broker:
         if not 0 < partitions <= PARTITIONS_MAX:
             return INVALID_PARTITIONS
         if really:
-            self.topics[topic] = [Log() for _ in range(partitions)]
+            self.topics[topic] = [Log(self.disk) for _ in range(partitions)]
         return NONE
 
     def _create_topics(self, request: Request) -> Answer:
@@ -409,10 +351,12 @@ class Broker:
 
         def commit(topic: bytes, partition: int, offset: int) -> bytes:
             note = request.text()
-            error = NONE if self.log(topic, partition) else UNKNOWN_TOPIC
-            if not error:
-                self.committed[group, topic, partition] = offset, note
-            return struct.pack(">ih", partition, error)
+            log = self.log(topic, partition)
+            if log is None:
+                return struct.pack(">ih", partition, UNKNOWN_TOPIC)
+            self.committed[group, topic, partition] = offset, note
+            log.committed(group, offset, self.loop.time())
+            return struct.pack(">ih", partition, NONE)
 
         return _by_partition(request, IQ, commit)
 
@@ -572,12 +516,13 @@ def _framed(correlation: int, answer: Answer) -> Answer:
     return [II.pack(I32.size + sum(map(len, answer)), correlation), *answer]
 
 
-def serve(
+def serve(  # noqa: PLR0913
     topics: dict[str, int],
     on_ready: Callable[[str], None],
     stop: Stop,
     log_bytes_max: int = LOG_BYTES_MAX,
     total_bytes_max: int = TOTAL_BYTES_MAX,
+    disk: Disk | None = None,
 ) -> None:
     """Serve topics of so many partitions on a free port of loopback, until `stop` is set.
 
@@ -585,7 +530,7 @@ def serve(
     """
 
     async def until_stopped() -> None:
-        broker = Broker(topics, log_bytes_max, total_bytes_max)
+        broker = Broker(topics, log_bytes_max, total_bytes_max, disk)
         server = await broker.loop.create_server(lambda: Connection(broker), LOOPBACK, 0)
         broker.port = server.sockets[0].getsockname()[1]
         settle()

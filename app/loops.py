@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def live(settings: Settings) -> Loop:
         Publisher(settings.kafka),
         books=_fund(settings).books,
     )
-    _compile(loop.engine, settings)
+    compile_kernels(loop.engine, settings.data)
     sys.setswitchinterval(SWITCH_SECONDS)
     return loop
 
@@ -135,7 +136,7 @@ def record(settings: Settings) -> Loop:
         tell=_teller(settings, "record.0"),
         keep=Keep(settings.record_hot_days, settings.record_keep_years, settings.record_volume),
     )
-    _compile(loop.engine, settings)
+    compile_kernels(loop.engine, settings.data)
     return loop
 
 
@@ -157,12 +158,12 @@ def _fund(settings: Settings) -> Fund:
     return fund.load(settings.fund) if settings.fund else fund.DEMO
 
 
-def _compile(engine: Engine, settings: Settings) -> None:
+def compile_kernels(engine: Engine, folder: Path) -> None:
     """Make the kernels ready. Who comes second waits, and loads what the first one has compiled."""
     from compute import digest
 
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with (settings.data / "kernels.lock").open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "kernels.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         engine.step(np.zeros(0, EVENT), None)
         engine.total()

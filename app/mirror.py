@@ -20,7 +20,7 @@ from compute.bus import AsyncBus, BusError
 from compute.table import ANALYTICS, INSTRUMENTS, POSITIONS, RISK, TABLES
 from ingest import clock
 from ingest.instrument import Reference
-from ingest.meter import Histogram
+from ingest.meter import Stages
 
 STAMPS = 32  # Remembered changes a row: at 60 cuts/s half a second of untold events.
 HISTORY_SECONDS = 1_800  # One sample a second: half an hour, 5,000 x 3 x 8 B x 1,800 = 216 MB max.
@@ -78,8 +78,7 @@ class Mirror:
         self.listeners: list[Callable[[], None]] = []
         self.history = History()
         # Where the milliseconds go on this side, since `stages` was last read.
-        self._made_to_cut = Histogram()
-        self._moments: dict[str, list[float]] = {"cut_to_mirror": [], "mirror": []}
+        self._stages = Stages("made_to_cut", "cut_to_mirror", "mirror")
         self.applied_ns = 0  # when the newest group was applied
         self._stamp_sequence = np.zeros((0, STAMPS), np.int64)
         self._stamp_oldest = np.zeros((0, STAMPS), np.int64)
@@ -217,25 +216,15 @@ class Mirror:
                     self._stamp(section, ts_cut)
             track.sequence, track.ts_cut = sequence, ts_cut
             if timed:
-                self._moments["cut_to_mirror"].append((began_ns - ts_cut) / 1e6)
+                self._stages.add("cut_to_mirror", (began_ns - ts_cut) / 1e6)
         track.heard_at, self.applied_ns = time.monotonic(), self.now_ns()
         if timed:
-            self._moments["mirror"].append((self.applied_ns - began_ns) / 1e6)
+            self._stages.add("mirror", (self.applied_ns - began_ns) / 1e6)
         return whole
 
     def stages(self) -> dict[str, list[float | None]]:
         """p50 and p99 in ms of each stage of live's numbers since the last reading."""
-        found = {"made_to_cut": self._made_to_cut}
-        for name, moments in self._moments.items():
-            found[name] = Histogram()
-            found[name].add(np.array(moments))
-            moments.clear()
-        told = {
-            name: [histogram.percentile(0.5), histogram.percentile(0.99)]
-            for name, histogram in found.items()
-        }
-        self._made_to_cut.clear()
-        return told
+        return self._stages.told()
 
     def _apply(self, section: delta.Packed) -> None:
         # Most of what a delta costs this process. The masks are searched as one flat list of 32
@@ -263,7 +252,7 @@ class Mirror:
         self._stamp_sequence.reshape(-1)[rows] = self.sequence
         self._stamp_oldest.reshape(-1)[rows] = section.oldest_ns
         every = 1 + len(rows) // STAGE_SAMPLES_MAX
-        self._made_to_cut.add((ts_cut - section.oldest_ns[::every]) / 1e6)
+        self._stages.add("made_to_cut", *((ts_cut - section.oldest_ns[::every]) / 1e6).tolist())
 
     def _grow(self, name: str, rows: int) -> None:
         """Give a table and the one beside it `rows` rows, blank and never changed."""

@@ -116,12 +116,21 @@ class Known:
 
     def __init__(self, instruments: int) -> None:
         """`instruments`: version of the rows that it was made with."""
-        self.made_with = self.instruments = instruments
-        self.names = self.alerts = 0
+        self.made_with = instruments
+        self.state = instruments, 0, 0  # Versions of instruments, names and alerts.
+
+    @property
+    def instruments(self) -> int:
+        """Version of the rows that it has."""
+        return self.state[0]
+
+    @instruments.setter
+    def instruments(self, version: int) -> None:
+        self.state = version, *self.state[1:]
 
     def forget(self) -> None:
         """The page may have lost whatever came after it was made."""
-        self.instruments, self.names, self.alerts = self.made_with, 0, 0
+        self.state = self.made_with, 0, 0
 
 
 def _with_process(names: bytes, starting: str) -> bytes:
@@ -161,12 +170,13 @@ class Notes:
     def news(self, known: Known) -> list[bytes]:
         """Sections that the page misses; from then on it has them."""
         state = self.state
-        if (known.instruments, known.names, known.alerts) == state:
+        if known.state == state:
             return []
-        parts = [self.instruments.since(known.instruments)]
-        if known.names != self.names.version:
+        instruments, names, alerts = known.state
+        parts = [self.instruments.since(instruments)]
+        if names != self.names.version:
             parts.append(self.names.section)
-        if known.alerts != self.alerts.version:
+        if alerts != self.alerts.version:
             parts.append(self.alerts.section)
-        known.instruments, known.names, known.alerts = state
+        known.state = state
         return [part for part in parts if part]

@@ -10,7 +10,7 @@ import socket
 import struct
 import uuid
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from app.settings import without_password
 
@@ -45,24 +45,21 @@ def kafka(brokers: str) -> str:
 
 
 def redis(url: str) -> str:
-    """Whether `redis://...` answers as Redis; whether the password is right shows later."""
-    place = urlsplit(url)
-    try:
-        if place.scheme == "unix":
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(ANSWER_SECONDS)
-            sock.connect(place.path)
-        else:
-            address = (place.hostname or LOOPBACK, place.port or _REDIS_PORT)
-            sock = socket.create_connection(address, ANSWER_SECONDS)
-        with sock:
-            if place.scheme == "rediss":
-                return ""  # The client will settle the rest under TLS.
-            sock.sendall(b"PING\r\n")
-            first = sock.recv(1)
-    except (OSError, ValueError) as error:
-        problem = _reason(error)
-    else:
+    """Whether `redis://...`, or one of the sentinels named, answers as Redis.
+
+    Whether the password is right, and a primary there, shows later.
+    """
+    problem = "no address"
+    for place in _redis_places(url):
+        try:
+            with _connected(place) as sock:
+                if place.scheme == "rediss":
+                    return ""  # The client will settle the rest under TLS.
+                sock.sendall(b"PING\r\n")
+                first = sock.recv(1)
+        except (OSError, ValueError) as error:
+            problem = _reason(error)
+            continue
         if first in (b"+", b"-"):  # +PONG, or -NOAUTH which only Redis says.
             return ""
         problem = "what answers there is not Redis"
@@ -70,6 +67,29 @@ def redis(url: str) -> str:
         f"Redis at {without_password(url)} does not answer ({problem}). "
         "Start it, or leave out --redis for a stand-in."
     )
+
+
+def _redis_places(url: str) -> list[SplitResult]:
+    """Each address in `url`: one, or all sentinels."""
+    place = urlsplit(url)
+    if not place.scheme.endswith("+sentinel"):
+        return [place]
+    scheme, hosts = place.scheme.partition("+")[0], place.netloc.rpartition("@")[2]
+    return [urlsplit(f"{scheme}://{host}") for host in hosts.split(",")]
+
+
+def _connected(place: SplitResult) -> socket.socket:
+    if place.scheme != "unix":
+        address = (place.hostname or LOOPBACK, place.port or _REDIS_PORT)
+        return socket.create_connection(address, ANSWER_SECONDS)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(ANSWER_SECONDS)
+    try:
+        sock.connect(place.path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def clickhouse(url: str) -> str:

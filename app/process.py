@@ -4,6 +4,7 @@ A loop has `step() -> int` and may have `close()`. A signal only sets a flag, so
 finished. What a loop does wrong ends the process with one JSON line that says where.
 """
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -53,6 +55,19 @@ def end_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # It ended before we asked.
         os._exit(1)
+
+
+def yield_to_others(pid: int, nice: int) -> None:
+    """Lower the priority of a process that leads a session of its own, and of its children.
+
+    `pid` 0: of this one. Linux with autogroups weighs sessions against each other first, so there
+    a process's own niceness means nothing to other sessions; the group's does. See sched(7).
+    """
+    if not nice:
+        return
+    os.setpriority(os.PRIO_PROCESS, pid, nice)  # While it has one thread: the others inherit it.
+    with contextlib.suppress(OSError):  # Another system, or no autogroups.
+        Path(f"/proc/{pid or 'self'}/autogroup").write_text(str(nice))
 
 
 def settle() -> None:

@@ -236,7 +236,8 @@ class _Nobody:
 
 def publication(settings: Settings, order: Order) -> Publication:
     """The loop for an order; PublishError where a path holds nothing to publish."""
-    publisher = Publisher(settings.kafka)
+    # Once: a broker that dies and comes back would else hold frames twice, or out of order.
+    publisher = Publisher(settings.kafka, once=True)
     readers = Readers(settings, order.after)
     if not order.paths:
         reference, rows = _overlaid(settings, universe(shards=settings.partitions))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import panel as pn
@@ -17,17 +18,22 @@ from tornado.ioloop import IOLoop
 from tornado.web import RedirectHandler
 
 from app import settings as settings_room
-from app.blocks.page import lighten
-from app.blocks.transport import connect, hear_acks
+from app.blocks.link import LinkHandler
+from app.blocks.page import lighten, page_of
+from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
+from app.health import Health, routes
+from app.heartbeat import Heartbeat
 from app.mirror import Mirror
 from app.process import settle
+from app.resume import Resume, secret
 from app.screens import Screens
 from app.session import Hub, Session
 from app.settings import ROOT, Settings
-from compute.bus import AsyncBus
+from app.ticket import TICKET_SECONDS
+from app.watch import Watch
+from compute.bus import AsyncBus, Bus
 from ingest import clock
 
-DAY_SECONDS = 24 * 3600  # A page that was opened before the market may reconnect until its close.
 KEEP_ALIVE_MS = 1_000  # So that a proxy notices a hung server in seconds.
 UNUSED_SESSION_MS = 20_000
 REFERENCE_SECONDS = 2.0
@@ -38,6 +44,10 @@ class Runtime:
     """What this process has made so far."""
 
     hub: Hub | None = None
+    health: Health | None = None
+    heart: Heartbeat | None = None
+    resume: Resume | None = None  # Where the server has the route for it.
+    tasks: ClassVar[list[asyncio.Future]] = []
     pasts: ClassVar[set[Hub]] = set()  # Of pages that show the past, one each.
 
 
@@ -48,16 +58,36 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
             raise settings_room.SettingsError(
                 "No Redis address is known. Start ./tickglass up, or give TICKGLASS_REDIS."
             )
-        hear_acks()
+        hear_acks(lambda why: Runtime.hub.refuse(why) if Runtime.hub else None)
         lighten()
         hub = Hub(Mirror(AsyncBus(settings.redis)), loop, role=f"web.{settings.port}")
         hub.load_history = _history(settings)
         hub.charts.past = _past_of(settings)
         hub.screens = Screens(hub.mirror.bus, f"{hub.role}-{hub.epoch}")
-        Runtime.hub = hub
+        hub.watch = Watch()
+        Runtime.hub, Runtime.health = hub, Health(hub, hub.watch)
         loop.call_soon_threadsafe(hub.start)
+        loop.call_soon_threadsafe(lambda: _watched(settings, hub))
         loop.call_soon_threadsafe(hub.screens.start)
     return Runtime.hub
+
+
+def _watched(settings: Settings, hub: Hub) -> None:
+    """In the loop: look after everybody, and let our own heart be heard."""
+    heart = Runtime.heart = Heartbeat(hub.role, Bus(settings.redis))
+    heart.__enter__()
+    assert Runtime.health is not None
+    Runtime.tasks = [
+        asyncio.ensure_future(Runtime.health.run()),
+        asyncio.ensure_future(_turning(heart)),
+    ]
+
+
+async def _turning(heart: Heartbeat) -> None:
+    """The server's loop turns: a step of the heart that is this process's."""
+    while True:
+        heart.stepped()
+        await asyncio.sleep(heart.every_s)
 
 
 def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Session:
@@ -71,6 +101,8 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     found: list[Session] = []
     session = hub.attach(spec, lambda: connect(document, found[0]), _user())
     found.append(session)
+    if Runtime.resume:
+        session.ticket = Runtime.resume.ticket(hub, spec, session.user)
     document.on_session_destroyed(lambda _context: _leave(hub, session))
     return session
 
@@ -166,7 +198,8 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     """Serve every layout on settings.port of loopback until SIGTERM or SIGINT."""
     pn.config.reconnect = True
     origins = [f"{host}:{settings.port}" for host in ("127.0.0.1", "localhost")]
-    desks: dict[str, Any] = {**layouts()}
+    origins += settings.origins.split(",") if settings.origins else []
+    desks: dict[str, Any] = {name: page_of(Path(path)) for name, path in layouts().items()}
     server = pn.io.server.get_server(
         desks,
         port=settings.port,
@@ -174,10 +207,18 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         websocket_origin=origins,
         start=False,
         show=False,
-        session_token_expiration=DAY_SECONDS,
+        session_token_expiration=TICKET_SECONDS,
+        sign_sessions=True,
+        secret_key=secret(settings),
+        generate_session_ids=True,
         keep_alive_milliseconds=KEEP_ALIVE_MS,
+        websocket_max_message_size=CLIENT_BYTES_MAX,
         unused_session_lifetime_milliseconds=UNUSED_SESSION_MS,
-        extra_patterns=[(r"/", RedirectHandler, {"url": "/overview", "permanent": False})],
+        extra_patterns=[
+            (r"/", RedirectHandler, {"url": "/overview", "permanent": False}),
+            _link(settings),
+            *routes(lambda: Runtime.health),
+        ],
     )
     loop: IOLoop = server.io_loop
 
@@ -194,6 +235,20 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         )
     server.start()
     loop.start()
+    if Runtime.heart:
+        Runtime.heart.__exit__()
+
+
+def _link(settings: Settings) -> tuple[str, type[LinkHandler], dict[str, Any]]:
+    """The route on which pages of another server, or of an earlier one, go on."""
+
+    def hub() -> Hub:
+        assert Runtime.hub is not None
+        return Runtime.hub
+
+    resume = Runtime.resume = Resume(settings, hub, _past)
+    told = {"go_on": resume.go_on, "leave": lambda session: _leave(session.hub, session)}
+    return (r"/link", LinkHandler, told)
 
 
 def _stop(server: Any, loop: IOLoop) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
-from compute.batch import NO_BODY, WHOLE_SECONDS, Act, pack_batch
+from compute.batch import ENTRY, NO_BODY, WHOLE_SECONDS, Act, pack_batch
 from compute.bus import BusError
 from ingest import clock
 
@@ -23,6 +23,7 @@ BATCH_BYTES_MAX = 1 << 20  # A fuller one is handed on at once; Redis keeps 256 
 PENDING_BATCHES_MAX = 16
 WISHES = ("viewport", "columns", "sort", "group", "filter", "select")
 WISH_BYTES_MAX = 4_096
+HELD_MS_MAX = 4_000.0  # Whoever asks for a moment reads the tape for 5 s behind it.
 WISHES_MAX = 64  # That one page has at a time: two or three of each feed.
 
 
@@ -42,15 +43,15 @@ class Shown:
         self._turn = -1
         self._whole = False  # The next push needs nothing before it.
         self._wishes: dict[tuple[str, str], bytes] = {}
+        self._acts: dict[str, str] = {}  # The newest of each kind.
 
-    def due(self) -> bool:
+    def due(self, turn: int) -> bool:
         """Whether the push that is about to be made should hold all that the page shows.
 
-        All pages have the same turns, so that those that show the same share it.
+        `turn` is that of `Screens.turn`, so that pages that show the same share it.
         """
-        turn = int(self.screens.monotonic() / WHOLE_SECONDS)
-        # Once due, it stays so until a push has gone.
-        self._whole, self._turn = self._whole or turn != self._turn, turn
+        if turn != self._turn:  # Once due, it stays so until a push has gone.
+            self._whole, self._turn = True, turn
         return self._whole
 
     def sent(self, push: bytes, sequence: int) -> None:
@@ -62,9 +63,10 @@ class Shown:
                 self.screens.add(self.number, Act.WISH, body=body)
         self.screens.add(self.number, act, sequence, body=push)
 
-    def painted(self, sequence: int, latency_ms: float) -> None:
-        """The page says that this is on its glass."""
-        self.screens.add(self.number, Act.PAINTED, sequence, latency_ms)
+    def painted(self, sequence: int, latency_ms: float, held_ms: float = 0.0) -> None:
+        """The page says that this came on its glass `held_ms` ago."""
+        ago_ns = round(1e6 * min(held_ms, HELD_MS_MAX))
+        self.screens.paint(self.number, sequence, latency_ms, ago_ns)
 
     def wished(self, message: dict[str, Any]) -> None:
         """The page asked to be shown something else."""
@@ -75,6 +77,18 @@ class Shown:
         if len(body) <= WISH_BYTES_MAX and len(self._wishes) < WISHES_MAX:
             self._wishes[str(kind), str(message.get("feed"))] = body
             self.screens.add(self.number, Act.WISH, body=body)
+
+    def acted(self, message: dict[str, Any], user: str) -> None:
+        """The user did something that is on record by itself: who, what, to what."""
+        kind = str(message.get("type"))
+        told = {name: value for name, value in message.items() if name not in ("type", "id")}
+        detail = json.dumps(told, separators=(",", ":"))[:WISH_BYTES_MAX]
+        if self._acts.get(kind) == detail:
+            return  # A what-if is asked again and again as prices move.
+        self._acts[kind] = detail
+        subject = message.get("alert") or f"{len(message.get('trades') or ())} trades"
+        person = user or message.get("person") or ""
+        self.screens.act(self.number, str(person), kind, str(subject), detail)
 
     def close(self) -> None:
         """The page is gone."""
@@ -100,6 +114,7 @@ class Screens:
         self._since = clock.now_ns()
         self._pending: deque[tuple[list[tuple], bytes, bytes]] = deque()
         self._wake = asyncio.Event()
+        self._acts: list[tuple[int, str, str, str, str, str]] = []
 
     def open(self, spec: dict[str, Any], user: str) -> Shown:
         """A page with the desk of that spec is there."""
@@ -110,9 +125,21 @@ class Screens:
         self._opened.append((clock.now_ns(), session, user, desk, feeds, number))
         return Shown(self, number)
 
-    def add(
-        self, page: int, act: Act, sequence: int = -1, latency_ms: float = 0.0, body: bytes = b""
-    ) -> None:
+    def turn(self) -> int:
+        """The present turn, in which each page's first push holds all that it shows."""
+        return int(self.monotonic() / WHOLE_SECONDS)
+
+    def act(self, page: int, person: str, action: str, subject: str, detail: str) -> None:
+        """A user did something; it goes with the next batch."""
+        session = f"{self.stream}-{page}"
+        self._acts.append((clock.now_ns(), person, session, action, subject, detail))
+
+    def paint(self, page: int, sequence: int, latency_ms: float, ago_ns: int) -> None:
+        """A push came on the glass `ago_ns` before now."""
+        ts = clock.now_ns() - ago_ns
+        self._put((ts, latency_ms, sequence, page, NO_BODY, Act.PAINTED))
+
+    def add(self, page: int, act: Act, sequence: int = -1, body: bytes = b"") -> None:
         """Something happened to a page."""
         place = NO_BODY
         if body:
@@ -121,15 +148,17 @@ class Screens:
                 place = self._places[id(body)] = len(self._bodies)
                 self._bodies.append(body)
                 self._bytes += len(body)
-        self._bytes += 40
-        ts = clock.now_ns()
-        self._entries.append((ts, latency_ms, sequence, page, place, int(act)))
+        self._put((clock.now_ns(), 0.0, sequence, page, place, act))
+
+    def _put(self, entry: tuple[int, float, int, int, int, int]) -> None:
+        self._entries.append(entry)
+        self._bytes += ENTRY.itemsize
         if self._bytes >= BATCH_BYTES_MAX:
             self.cut()
 
     def cut(self) -> None:
         """Make a batch of what there is; it goes when Redis takes it."""
-        if not (self._entries or self._opened):
+        if not (self._entries or self._opened or self._acts):
             return
         now = clock.now_ns()
         if len(self._pending) >= PENDING_BATCHES_MAX:
@@ -142,11 +171,13 @@ class Screens:
             "ts_first": self._since,
             "ts": now,
             "pages": opened,
+            "acts": self._acts,
         }
         batch = pack_batch(self._entries, self._bodies)
         self._pending.append((opened, json.dumps(head).encode(), batch))
         self._number += 1
         self._since = now
+        self._acts = []
         self._entries, self._bodies = [], []
         self._places, self._bytes = {}, 0
         self._wake.set()

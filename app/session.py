@@ -11,55 +11,48 @@ is found once, and one more page costs a look at where it stands and a write. Wh
 import asyncio
 import contextlib
 import json
-import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from app import operations
+from app.allowance import Refusals
 from app.ask import KINDS as ASKS
-from app.ask import ask, text_of
 from app.charts import Charts
 from app.feed import Feed, change
+from app.flow import Flow
 from app.grouping import make_view
+from app.inquiry import KIND as PROVENANCE
+from app.inquiry import Inquiries
 from app.mirror import Mirror
+from app.operations import OPERATIONS
 from app.page import Known, Notes
 from app.push import pack_push
+from app.questions import Questions
 from app.screens import Screens
+from app.series import Series
 from app.strip import status
 from app.view import (
-    ANSWER,
-    NO_FEED,
-    SERIES,
     STATUS,
     View,
     ViewKey,
     Viewport,
     json_section,
-    section,
 )
+from app.watch import Watch
 from compute.bus import BusError
 from compute.table import INSTRUMENTS
 from ingest import clock
 from ingest.meter import Histogram
 
-# Pushes on their way to a page. One that paints in time gets every cut at once: held back until
-# the ack of the frame before, a cut would miss the frame that is about to be painted. One that
-# takes longer than two frames is busy, and gets the newest when it has painted the last.
-WINDOW = 3
-PROMPT_SECONDS = 0.04
-SERIES_SECONDS = 0.25
 TOTALS_SECONDS = 0.2  # Totals change with every event; nobody reads them faster than this.
 RETRY_SECONDS = 0.002
 MOMENT_SECONDS = 0.05  # Divides the turns of totals, series and status.
 VIEWS_MAX = 256
-HISTORY_POINTS_MAX = 1_800
-ASKS_MAX = 32  # On their way to `risk`; whoever asks more is refused, not queued.
-ANSWER_SECONDS = 5.0  # `risk` looks for questions at every step, ten times a second.
 
 
 class Transport(Protocol):
@@ -75,6 +68,16 @@ class Transport(Protocol):
 Frames = dict[tuple[bytes, ...], bytes]
 
 
+class Turn(NamedTuple):
+    """What is the same for all pages that are served one after the other; looked up once."""
+
+    moment: tuple[int, ...]  # Ticks, the mirror's sequence, and the time in turns of totals.
+    series: int
+    whole: int  # Of the tape, see app/screens.py.
+    notes: tuple[int, int, int]  # Versions of what every page knows.
+    sequence: int  # The mirror's.
+
+
 class Standing:
     """How far a page is: each of its feeds, and what it was sent. Pages share it.
 
@@ -87,6 +90,7 @@ class Standing:
         self.moment: tuple[int, ...] = ()
         # By what is news to it: sections, the frames they make with a series, what comes after.
         self.next: dict[tuple[bytes, ...], tuple[list[bytes], Frames, Standing]] = {}
+        self.nothing: Standing | None = None  # Where a page stands that has nothing of all this.
 
 
 class Session:
@@ -105,6 +109,7 @@ class Session:
         """
         self.hub, self._connect, self.user = hub, connect, user
         self.known = Known(hub.notes.instruments.version)
+        self.ticket = ""  # With which the page goes on at another server, see app/runtime.py.
         self.answers: list[bytes] = []  # Sections that are for this page alone.
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
         # A series is of one instrument, which each trader chooses for himself.
@@ -114,8 +119,9 @@ class Session:
         self.sent = -1
         # Where it stands; its feeds are as they were when it came to stand apart, see own_feeds.
         self.standing: Standing | None = None
-        self.unacked: deque[tuple[int, float]] = deque()  # sequence and moment of each push
-        self.prompt = True  # Whether its last paint was acknowledged within PROMPT_SECONDS.
+        self.flow = Flow()
+        self.late = False  # Whether it was not ready when there may have been something for it.
+        self.charted = False  # Whether it has looked at a figure.
         self.pushes = self.acks = self.bytes = 0
         self.shown = hub.screens.open(spec, user) if hub.screens else None  # As the tape knows it.
 
@@ -130,15 +136,24 @@ class Session:
         """Take a control message of the page, from any thread."""
         self.hub.call(lambda: self._heed(message))
 
+    def take_all(self, messages: list[dict[str, Any]]) -> None:
+        """Take several as one: nothing is sent in between; call in the loop."""
+        for message in messages:
+            self._apply(message)
+        self.hub.push(self)
+
     def _heed(self, message: dict[str, Any]) -> None:
+        self._apply(message)
+        self.hub.push(self)
+
+    def _apply(self, message: dict[str, Any]) -> None:
         self.own_feeds()
         try:
             self._control(message)
-        except (KeyError, ValueError, TypeError, IndexError):
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, AttributeError):
             self.hub.nonsense += 1  # A page that asks for what is not there harms only itself.
         if self.shown:
             self.shown.wished(message)
-        self.hub.push(self)
 
     def own_feeds(self) -> list[Feed]:
         """Its feeds as they are, to be changed: from now on it stands apart."""
@@ -150,18 +165,24 @@ class Session:
 
     def send_all(self) -> None:
         """Let the next push hold all that the page shows, whatever it has already."""
-        for feed in self.own_feeds():
+        if self.standing is None:
+            for feed in self.feeds:
+                feed.forget()
+            return
+        for feed in self.series:
             feed.forget()
+        self.standing = self.hub.nothing_of(self)
 
     def _control(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind == "ready":
             self.transport = self._connect()
-            self.unacked.clear()
+            self.flow = Flow()
             self.sent = -1
             self.known.forget()
             self.send_all()
-            self.hub.charts.forget(self)
+            if self.charted:
+                self.hub.charts.forget(self)
             self.hub.sessions.add(self)
             for feed in self.feeds:
                 self.hub.recall(self, feed)
@@ -180,31 +201,28 @@ class Session:
                     feed.earlier = None
                     self.hub.recall(self, feed)
         elif kind == "chart":
+            self.charted = True
             self.hub.charts.wish(self, message)
+        elif kind == PROVENANCE:
+            self.hub.inquiries.ask(self, message)
         elif kind in ASKS:
-            own = message.get("id")
-            own = None if own is None else text_of(own, "id")
-            self.hub.ask_risk(self, ask(message, self.user, self.hub.ask_name()), own)
+            self.hub.questions.take(self, message)
+            if self.shown:
+                self.shown.acted(message, self.user)
 
-    def ack(self, sequence: int, latency_ms: float, samples: int) -> None:
-        """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint."""
-        now = time.monotonic()
-        while self.unacked and self.unacked[0][0] <= sequence:
-            _, pushed_at = self.unacked.popleft()
-            self.prompt = now - pushed_at < PROMPT_SECONDS
+    def ack(self, sequence: int, latency_ms: float, samples: int, held_ms: float = 0.0) -> None:
+        """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint.
+
+        That was `held_ms` before it said so.
+        """
+        self.flow.painted(sequence, held_ms / 1e3, time.monotonic())
         self.acks += 1
         if self.shown:
-            self.shown.painted(sequence, latency_ms)
+            self.shown.painted(sequence, latency_ms, held_ms)
         if samples:
             self.hub.painted_ms.append(latency_ms)
-        self.hub.push(self)
-
-    def ready(self) -> bool:
-        """Whether the page keeps up: nothing is on its way, or little and not for long."""
-        if not self.unacked:
-            return True
-        young = time.monotonic() - self.unacked[0][1] < PROMPT_SECONDS
-        return self.prompt and young and len(self.unacked) < WINDOW
+        if self.late:
+            self.hub.push(self)
 
     def lost(self, transport: Transport) -> None:
         """Its socket has closed. It may come back with another, and says `ready` again."""
@@ -236,18 +254,20 @@ class Hub:
         self._encoded_ms: list[float] = []  # What those who miss the same share.
         self.load_history: Callable[[int], np.ndarray] | None = None  # Runs in a thread.
         self.charts = Charts(self)
+        self.inquiries = Inquiries(self)
         self.screens: Screens | None = None  # Where what pages show goes on the tape.
         self.nonsense = 0  # control messages that made no sense
+        self.refuse = Refusals()  # Clients sent away.
+        self.watch: Watch | None = None  # Who lives; its news goes to all pages at once.
         self._views: dict[ViewKey, View] = {}
         self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}
         # Where pages stand, so that those that come to stand equally share it.
         self._standings: WeakValueDictionary[tuple, Standing] = WeakValueDictionary()
+        self._left: list[Standing] = []  # Those from which somebody went on since the last tick.
         self._ticks = 0
-        self._series_turn = 0
-        self._series_made: dict[tuple, tuple[bytes, float]] = {}
+        self._series = Series(mirror)
         self.notes = Notes(mirror)
-        self._asked = 0
-        self._asks: set[asyncio.Task] = set()
+        self.questions = Questions(self)
         self._status = b""
         self._status_at = 0
         self.thread = threading.get_ident()
@@ -276,65 +296,55 @@ class Hub:
         """A session for a page that is being made; it is fed once it says that it is ready."""
         return Session(self, spec, connect, user)
 
-    def ask_name(self) -> str:
-        """A name for a question that no other has: of this process, since it began."""
-        self._asked += 1
-        return f"{self.role.replace('.', '-')}-{self.epoch}-{self._asked}"
-
-    def ask_risk(self, session: Session, message: dict[str, Any], own: str | None) -> None:
-        """Hand a checked message to `risk`; its answer goes to the page with the page's `own` id.
-
-        ValueError where too much is asked already.
-        """
-        if len(self._asks) >= ASKS_MAX:
-            raise ValueError(f"{ASKS_MAX} questions are on their way already")
-        task = self.loop.create_task(self._ask(session, message, own))
-        self._asks.add(task)
-        task.add_done_callback(self._asks.discard)
-
-    async def _ask(self, session: Session, message: dict[str, Any], own: str | None) -> None:
-        try:
-            await self.mirror.bus.ask_risk(message)
-            told = await self.mirror.bus.answer(message["id"], ANSWER_SECONDS)
-            answer = told or {"error": f"risk did not answer within {ANSWER_SECONDS:g} s"}
-        except (BusError, ValueError) as error:
-            answer = {"error": str(error)}
-        text = json.dumps({**answer, "type": message["type"], "id": own}).encode()
-        session.answers.append(json_section(NO_FEED, ANSWER, text))
-        self.push(session)
-
     def tick(self) -> None:
         """The mirror has moved on: push to everyone who is ready."""
         self._ticks += 1
+        for standing in self._left:  # Else who sleeps at one would hold all that came after it.
+            standing.next = {}
+        self._left.clear()
         self.notes.take()
         for view in self._views.values():
             view.refresh()
+        turn = self._turn()
         for session in list(self.sessions):
-            self.push(session)
+            self._serve(session, turn)
 
     def push(self, session: Session) -> None:
-        """Send a page what it misses, if it is ready."""
+        """Send a page what it misses, if it is ready; if not, once it is."""
+        self._serve(session, self._turn())
+
+    def _turn(self) -> Turn:
+        sequence = self.mirror.sequence
+        moment = self._ticks, sequence, int(time.monotonic() / MOMENT_SECONDS)
+        whole = self.screens.turn() if self.screens else 0
+        return Turn(moment, self._series.turn(), whole, self.notes.state, sequence)
+
+    def _serve(self, session: Session, turn: Turn) -> None:
         transport = session.transport
-        if transport is None or not session.ready():
+        if transport is None:
+            return
+        session.late = not session.flow.ready(time.monotonic())
+        if session.late:
             return
         if not transport.ready():
             self.loop.call_later(RETRY_SECONDS, self._retry, session)
             return
-        if session.shown and session.shown.due():
+        shown = session.shown
+        if shown and shown.due(turn.whole):
             session.send_all()
-        framed = self._next(session)
+        framed = self._next(session, turn)
         if not framed:
             return
-        sequence = session.sent
-        self._waited_ms.append((clock.now_ns() - self.mirror.applied_ns) / 1e6)
-        session.unacked.append((sequence, time.monotonic()))
+        session.flow.waiting.append((turn.sequence, time.monotonic()))
         session.pushes += 1
         session.bytes += len(framed)
-        if not transport.write(framed):
+        written = transport.write(framed)
+        if not written:
             session.transport = None
             self.sessions.discard(session)
-        elif session.shown:
-            session.shown.sent(framed, sequence)
+        elif shown:
+            shown.sent(framed, turn.sequence)
+        self._waited_ms.append((clock.now_ns() - self.mirror.applied_ns) / 1e6)
 
     @property
     def glass(self) -> Histogram:
@@ -349,30 +359,45 @@ class Hub:
         if session in self.sessions and session.sent < self.mirror.sequence:
             self.push(session)
 
-    def _next(self, session: Session) -> bytes:
+    def _next(self, session: Session, turn: Turn) -> bytes:
         """What the session misses; afterwards it has it.
 
         Whoever stands where another has stood at this moment gets the same bytes.
         """
-        charts = self.charts.news(session)
-        news = (*self.notes.news(session.known), *session.answers, *charts)
-        session.answers = []
+        news: tuple[bytes, ...] = ()
+        if session.answers or session.charted or session.known.state != turn.notes:
+            charts = self.charts.news(session) if session.charted else []
+            news = (*self.notes.news(session.known), *session.answers, *charts)
+            session.answers = []
         standing = session.standing or self._stand(session)
-        moment = self._ticks, self.mirror.sequence, int(time.monotonic() / MOMENT_SECONDS)
-        if standing.moment != moment:
-            standing.moment, standing.next = moment, {}
+        if standing.moment != turn.moment:
+            standing.moment, standing.next = turn.moment, {}
+            self._left.append(standing)
         found = standing.next.get(news)
         if found is None:
             begun = time.perf_counter()
             found = standing.next[news] = self._advance(session, standing, news)
             self._encoded_ms.append(1e3 * (time.perf_counter() - begun))
         parts, frames, session.standing = found
-        session.sent = self.mirror.sequence
-        series = tuple(part for feed in session.series if (part := self._series(feed)))
+        session.sent = turn.sequence
+        series: tuple[bytes, ...] = ()
+        for feed in session.series:
+            if feed.series_at != turn.series and (part := self._series.section(feed, turn.series)):
+                series += (part,)
         framed = frames.get(series)
         if framed is None:
             framed = frames[series] = self._frame([*parts, *series], standing.sent)
         return framed
+
+    def nothing_of(self, session: Session) -> Standing:
+        """Where a page stands that was where `session` is, and has nothing of it."""
+        standing = session.standing or self._stand(session)
+        if standing.nothing is None:
+            for feed in session.own_feeds():
+                if feed.kind != "series":
+                    feed.forget()
+            standing.nothing = self._stand(session)
+        return standing.nothing
 
     def _stand(self, session: Session) -> Standing:
         """Where a session stands whose feeds are its own."""
@@ -465,40 +490,6 @@ class Hub:
         keys = {key[0] for key in used}
         self._views = {key: view for key, view in self._views.items() if key in keys}
 
-    def _series(self, feed: Feed) -> bytes:
-        """What a chart misses; pages that miss the same of one instrument share it."""
-        turn = int(time.monotonic() / SERIES_SECONDS)  # The same moments for all pages.
-        if feed.series_at == turn or not 0 <= feed.row < len(self.mirror.tables[INSTRUMENTS.name]):
-            return b""
-        if self._series_turn != turn:
-            self._series_turn, self._series_made = turn, {}
-        key = feed.index, feed.row, feed.series_ms, id(feed.earlier)
-        found = self._series_made.get(key)
-        if found is None:
-            found = self._series_made[key] = self._make_series(feed)
-        feed.series_at = turn
-        part, feed.series_ms = found
-        return part
-
-    def _make_series(self, feed: Feed) -> tuple[bytes, float]:
-        """The section, and the time in ms up to which it reaches."""
-        table = self.mirror.tables[INSTRUMENTS.name]
-        moments, values = self.mirror.history.read(feed.row, feed.series_ms)
-        columns = [INSTRUMENTS.index(name) for name in ("last", "vwap", "volume")]
-        tip_ms = (self.mirror.now_ns() // 1_000_000_000) * 1000.0
-        moments = np.append(moments, tip_ms)
-        values = np.vstack((values, table[feed.row, columns]))
-        mode = 0 if feed.series_ms < 0 else 1
-        if mode == 0 and feed.earlier is not None:
-            keep = feed.earlier[:, 0] < moments[0]
-            moments = np.concatenate((feed.earlier[keep, 0], moments))
-            values = np.vstack((feed.earlier[keep, 1:4], values))
-        moments, values = moments[-HISTORY_POINTS_MAX:], values[-HISTORY_POINTS_MAX:]
-        note = struct.pack("<4I", feed.row, len(moments), mode, 0)
-        columns_bytes = (values[:, k].astype("<f8").tobytes() for k in range(3))
-        payload = note + moments.astype("<f8").tobytes() + b"".join(columns_bytes)
-        return section(feed.index, SERIES, payload), tip_ms - 1.0
-
     def recall(self, session: Session, feed: Feed) -> None:
         """Ask the record for what came before the mirror's own samples, without waiting for it."""
         if feed.kind != "series" or feed.row < 0 or self.load_history is None:
@@ -514,9 +505,13 @@ class Hub:
 
     def _status_section(self, feed: Feed) -> bytes:
         second = clock.now_ns() // 1_000_000_000
+        if self.watch:
+            second = second << 32 | self.watch.version
         if feed.status_at == second:
             return b""
         feed.status_at = second
+        if feed.kind == OPERATIONS:
+            return operations.section_of(feed.index, self.mirror.health, self.watch)
         if self._status_at != second:
             self._status_at = second
             self._status = json.dumps(self.status()).encode()
@@ -524,7 +519,7 @@ class Hub:
 
     def status(self) -> dict[str, Any]:
         """What the strip of every page says."""
-        return status(self.mirror, len(self.sessions))
+        return status(self.mirror, len(self.sessions), self.watch)
 
     def stop(self) -> None:
         """Follow no longer."""
@@ -553,6 +548,7 @@ class Hub:
                 "risk_age_s": self.mirror.risk_age_s(),
                 "risk_gaps": self.mirror.risk.gaps,
                 "nonsense": self.nonsense,
+                "clients_refused": self.refuse.total(),
             }
             with contextlib.suppress(BusError):  # The mirror says so on every page.
                 await self.mirror.bus.report(self.role, health)

@@ -8,6 +8,7 @@ else it is the default below. Units stand last in the names.
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ROOT = Path(__file__).parents[1]
 PREFIX = "TICKGLASS_"
 RUN_FILE = "run.json"
+SENTINELS = r"rediss?\+sentinel://([^@/]*@)?[^\s:/,]+:\d+(,[^\s:/,]+:\d+)*/[^\s/]+(/\d+)?"
 
 PORT_MAX = 65_535
 RATE_MAX = 2_000_000  # What one process of the demo market can make, see ingest/market.py.
@@ -35,7 +37,11 @@ class Settings(BaseSettings):
 
     data: Path = Field(ROOT / ".tickglass", description="folder of the record, logs and run.json")
     kafka: str = Field("", description="Kafka brokers, host:port[,host:port]")
-    redis: str = Field("", description="Redis, redis://[:password@]host:port/database")
+    redis: str = Field(
+        "",
+        description="Redis, redis://[:password@]host:port/database, or "
+        "redis+sentinel://[:password@]host:port[,host:port]/service[/database]",
+    )
     clickhouse: str = Field("", description="ClickHouse, http://[user:password@]host:port")
     database: str = Field("tickglass", description="ClickHouse database that holds the record")
     port: int = Field(5006, ge=1, le=PORT_MAX, description="first web server's port on loopback")
@@ -58,6 +64,8 @@ class Settings(BaseSettings):
         "", description="storage volume that what is older than `record_hot_days` moves to"
     )
     screens_days: int = Field(30, ge=1, le=3_650, description="days that screens are kept")
+    secret: str = Field("", description="what web servers sign with; DATA/web.secret if none")
+    origins: str = Field("", description="where pages are served from besides, host:port[,...]")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
     @field_validator("data")
@@ -82,8 +90,10 @@ class Settings(BaseSettings):
     @field_validator("redis")
     @classmethod
     def _redis_address(cls, url: str) -> str:
-        if url and not re.match(r"(rediss?|unix)://.", url):
+        if url and not re.match(r"(rediss?(\+sentinel)?|unix)://.", url):
             raise ValueError("should start with redis://, for example redis://127.0.0.1:6379/0")
+        if "+sentinel:" in url and not re.fullmatch(SENTINELS, url):
+            raise ValueError("should be redis+sentinel://host:port[,host:port]/service[/database]")
         return url
 
     @field_validator("clickhouse")
@@ -120,6 +130,7 @@ class Settings(BaseSettings):
         return [
             (name, without_password(value) if name in hidden else value)
             for name, value in super().__repr_args__()
+            if name != "secret"
         ]
 
     @property
@@ -182,6 +193,12 @@ def running(run_file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(run) if alive else None
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Make this the environment of this process, in place of all that it had."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def last_database(settings: Settings) -> str:

@@ -50,10 +50,18 @@ def free_port() -> int:
 
 
 def serve_kafka(
-    partitions: int, on_ready: Callable[[str], None], stop: Stop, brokers: int = 1
+    partitions: int,
+    on_ready: Callable[[str], None],
+    stop: Stop,
+    brokers: int = 1,
+    folder: Path | None = None,
 ) -> None:
-    """A broker with all topics of the product, until `stop` is set."""
+    """A broker with all topics of the product, until `stop` is set.
+
+    What a reader that is late will need goes to files in `folder`; they leave no trace.
+    """
     from app import kafka_log
+    from app.kafka_store import Disk
     from ingest.quarantine import QUARANTINE_TOPIC
     from ingest.source import ALERTS_TOPIC, DIGESTS_TOPIC, REFERENCE_TOPIC, ROOTS_TOPIC, TOPICS
 
@@ -64,7 +72,9 @@ def serve_kafka(
         )
     names = (*TOPICS, REFERENCE_TOPIC, QUARANTINE_TOPIC, ALERTS_TOPIC)
     topics = dict.fromkeys(names, partitions) | dict.fromkeys((ROOTS_TOPIC, DIGESTS_TOPIC), 1)
-    kafka_log.serve(topics, on_ready, stop)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    kafka_log.serve(topics, on_ready, stop, disk=Disk(folder) if folder else None)
 
 
 def make_topics(brokers: str, partitions: int) -> None:

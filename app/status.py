@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+from app.watch import AWAY, STARTING, Watch, sentence
+
 OLD_SECONDS = 5.0
 UNKNOWN = "-"
 TROUBLES = ("gaps", "repeats", "quarantined", "doubled", "lost")  # Shown when not 0.
@@ -33,8 +35,11 @@ def reported(health: Health, since_ms: float, kinds: Iterable[str]) -> bool:
     return set(kinds) <= alive
 
 
-def line(health: Health, now_ms: float) -> str:
-    """One line: events/s, behind, recorded rows, glass p99, sessions, and troubles if any."""
+def line(health: Health, now_ms: float, watch: Watch | None = None) -> str:
+    """One line: events/s, behind, recorded rows, glass p99, sessions, and troubles if any.
+
+    `watch` adds who still starts, and who hangs or has gone silent.
+    """
     news = fresh(health, now_ms)
     parts = [
         f"{_number(_sum(news, 'live', 'events_per_s'))} events/s",
@@ -57,7 +62,10 @@ def line(health: Health, now_ms: float) -> str:
         if count:
             parts.append(f"{_number(count)} {words}")
     kinds = ("live", "record", "risk", "web") if risk else ("live", "record", "web")
-    silent = [kind for kind in kinds if not _of(news, kind)]
+    said = [one for one in watch.roles if one.state in (STARTING, *AWAY)] if watch else []
+    parts += [sentence(one) for one in said]
+    told = {one.role.partition(".")[0] for one in said}
+    silent = [kind for kind in kinds if not _of(news, kind) and kind not in told]
     if silent:
         parts.append(f"no news of {', '.join(silent)}")
     return " · ".join(parts)

@@ -6,6 +6,7 @@ import numpy as np
 
 from app import watched
 from app.mirror import Mirror
+from app.watch import AWAY, Watch, sentence
 from compute.table import INSTRUMENTS
 from ingest import clock
 
@@ -15,18 +16,19 @@ RISK_OLD_SECONDS = 2.0  # It tells something four times a second.
 RECORD_OLD_SECONDS = 5.0
 
 
-def status(mirror: Mirror, sessions: int) -> dict[str, Any]:
-    """The content of a STATUS section."""
+def status(mirror: Mirror, sessions: int, watch: Watch | None = None) -> dict[str, Any]:
+    """The content of a STATUS section; `watch` knows who lives."""
     now_ms = clock.now_ns() / 1e6
     live = mirror.health.get(f"live.{mirror.worker}", {})
     record = mirror.health.get(f"record.{mirror.worker}", {})
     risk = mirror.health.get("risk.0", {})
     live_age_s = (now_ms - live["now_ms"]) / 1e3 if live else None
-    record_age_s = (now_ms - record["now_ms"]) / 1e3 if record else None
-    notes = [text for text in (mirror.problem, mirror.health_problem) if text]
+    starting = watch.starting() if watch else []
+    notes = [f"{one.role.removesuffix('.0')} is starting: {one.why}" for one in starting]
+    notes += [text for text in (mirror.problem, mirror.health_problem) if text]
+    notes += [live["clock_note"]] if live.get("clock_note") else []
     notes += _risk_notes(mirror, risk)
-    if record_age_s is not None and record_age_s > RECORD_OLD_SECONDS:
-        notes.append(f"recorder silent for {record_age_s:.0f} s; prices are live")
+    notes += _silences(watch, record, now_ms)
     if record.get("problem"):
         notes.append(f"recording waits: {record['problem']}")
     notes += watched.notes(mirror.health, now_ms)
@@ -45,10 +47,28 @@ def status(mirror: Mirror, sessions: int) -> dict[str, Any]:
         "record_behind_s": record.get("behind_s"),
         "risk_age_s": mirror.risk_age_s(),
         **{name: risk.get(name) for name in RISK_FIGURES},
-        **watched.figures(mirror.health),
+        **watched.figures(mirror.health, now_ms),
         "sessions": sessions,
+        "clock_note": live.get("clock_note") or "",
+        "starting": {one.role: [one.why, round(one.for_s, 1)] for one in starting},
         "notes": notes,
     }
+
+
+def _silences(watch: Watch | None, record: dict[str, Any], now_ms: float) -> list[str]:
+    """Who is not heard of, or hangs; that prices go on where only the record waits."""
+    if watch is None:
+        age_s = (now_ms - record["now_ms"]) / 1e3 if record else 0.0
+        late = age_s > RECORD_OLD_SECONDS
+        return [f"recorder silent for {age_s:.0f} s; prices are live"] if late else []
+    said = []
+    for one in watch.troubles():
+        # Who seals and who witnesses has a word of his own once it is that long.
+        told = one.role in ("seal.0", "witness.0") and one.age_s > watched.OLD_SECONDS
+        if one.state in AWAY and not told:
+            prices = "; prices are live" if one.role.startswith("record.") else ""
+            said.append(sentence(one) + prices)
+    return said
 
 
 def _risk_notes(mirror: Mirror, risk: dict[str, Any]) -> list[str]:

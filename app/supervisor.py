@@ -2,16 +2,20 @@
 
 A child that dies is started again: at once after a good life, later and later after short ones.
 Children sit in sessions of their own, so Ctrl-C reaches the supervisor alone, and each asks the
-kernel to die with it (app/process.py: end_with). It knows processes and logs, not what they do.
+kernel to die with it (app/process.py: end_with). A role that is `forked` comes from the fork server
+where that is ready. It knows processes and logs, not what they do.
 """
 
-import contextlib
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from app.fork_server import Order
+from app.forks import Forks, Process
+from app.process import yield_to_others
 
 GOOD_LIFE_SECONDS = 10.0  # A child that lived this long was well; its death is news, not a habit.
 RESTART_SECONDS_MIN = 0.1
@@ -35,6 +39,8 @@ class Role:
     leaned_on: bool = False  # Ended after the others, which need it to end well.
     ends: bool = False  # May end by itself, with code 0.
     restart: bool = True  # False: its death is for the caller to mend.
+    forks: bool = False  # The fork server.
+    forked: bool = False  # Its command is `python -m app ...`, which the fork server can take on.
 
 
 @dataclass(slots=True)
@@ -42,7 +48,7 @@ class Child:
     """A role's present process, or the moment of its next one."""
 
     role: Role
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started: float = 0.0
     restart_at: float | None = None
     short_lives: int = 0
@@ -76,6 +82,7 @@ class Supervisor:
         self.logs, self.environment, self.say = logs, environment, say
         self.folder, self.now = folder, now
         self.children: dict[str, Child] = {}
+        self.forks = Forks()
 
     def start(self, role: Role) -> None:
         """Start a role, or start it anew with another command."""
@@ -111,6 +118,8 @@ class Supervisor:
                 if child.process.poll() is None:
                     child.process.kill()
                 child.process.wait()
+            if child.role.forks:
+                self.forks.close()
             del self.children[child.role.name]
 
     def log(self, name: str) -> Path:
@@ -133,18 +142,36 @@ class Supervisor:
         if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
             path.replace(path.with_suffix(".log.1"))
         child.restart_at, child.started = None, self.now()
-        with path.open("ab") as log:
-            child.process = subprocess.Popen(
+        child.process = (self._fork(role) if role.forked else None) or self._start_process(role)
+
+    def _fork(self, role: Role) -> Process | None:
+        return self.forks.fork(
+            Order(
+                role.command[3:],  # Behind `python -m app`.
+                dict(self.environment()),
+                str(self.log(role.name).absolute()),
+                str(self.folder or Path.cwd()),
+                role.nice,
+                os.getpid(),
+            )
+        )
+
+    def _start_process(self, role: Role) -> Process:
+        given = self.forks.renew() if role.forks else None
+        with self.log(role.name).open("ab") as log:
+            process = subprocess.Popen(
                 role.command,
-                stdin=subprocess.DEVNULL,
+                stdin=given.fileno() if given else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 env=self.environment(),
                 start_new_session=True,
             )
-        if role.nice:
-            _yield_to_others(child.process.pid, role.nice)
+        if given is not None:
+            given.close()
+        yield_to_others(process.pid, role.nice)
+        return process
 
     def _died(self, child: Child, code: int, now: float) -> Death:
         role, lived = child.role, now - child.started
@@ -170,17 +197,6 @@ class Supervisor:
             child.told = last
             text += f" Last lines of {self.log(name)}:\n{last}"
         return text
-
-
-def _yield_to_others(pid: int, nice: int) -> None:
-    """Lower the priority of a process that leads a session of its own, and of its children.
-
-    Linux with autogroups weighs sessions against each other first, so there a process's own
-    niceness means nothing to other sessions; the group's does. See sched(7).
-    """
-    os.setpriority(os.PRIO_PROCESS, pid, nice)  # While it has one thread: the others inherit it.
-    with contextlib.suppress(OSError):  # Another system, or no autogroups.
-        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def restart_seconds(short_lives: int) -> float:

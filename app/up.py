@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app import probe, status
+from app import front, probe, status
+from app.rolling import Rolling
 from app.settings import PORT_MAX, ROOT, Settings, process_mark, running
 from app.standins import LOOPBACK, free_port, make_topics, redis_server
 from app.supervisor import Role, Supervisor
+from app.watch import Watch
 from ingest import clock
 
 TICK_SECONDS = 0.02  # How soon the next process starts after what it waited for.
@@ -31,6 +33,7 @@ TAPE_NICE = 10  # As risk; Redis holds 4 s for it, and a hole is said where it w
 WITNESS_NICE = 19  # Reads every row again, and has time.
 # A worker's matrices are small: BLAS's second thread would only spin, 0.06 core in `risk`.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+ALIVE_MS = 500.0  # What a server that was ended may still have said of itself is not newer.
 ANNOUNCED = "kafka.address"
 WORKERS = ("live", "risk", "replay", "record", "tape", "seal", "witness")  # Count in offsets.
 
@@ -67,10 +70,15 @@ def check(settings: Settings, plan: Plan) -> None:
             f"Another ./tickglass up (process {other['pid']}) uses the data folder "
             f"{settings.data}. End it, or name another folder: --data."
         )
-    if settings.port + settings.web - 1 > PORT_MAX:
+    ports = {settings.port, *front.servers(settings.port, settings.web)}
+    if max(ports) > PORT_MAX:
         problems.append(f"{settings.web} web servers from port {settings.port} pass {PORT_MAX}.")
     else:
-        problems += [probe.port(settings.port + number) for number in range(settings.web)]
+        problems += [probe.port(port) for port in sorted(ports)]
+    if settings.web > 1 and not front.program():
+        problems.append(
+            "Several web servers stand behind nginx: apt-get install nginx, or --web 1."
+        )
     problems += [
         probe.kafka(settings.kafka) if settings.kafka else "",
         probe.redis(settings.redis) if settings.redis else "",
@@ -96,6 +104,9 @@ class Up:
         self.waiting: list[Waiting] = []
         self._bus: Any = None
         self._status_due = 0.0
+        self.watch = Watch()
+        self.rolling: Rolling | None = None
+        self.rolling_wanted, self.rolled, self.begun_ms = False, 0, 0.0
         settings.logs.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
@@ -104,26 +115,27 @@ class Up:
             self._set(redis=f"redis://{LOOPBACK}:{free_port()}/0")
         if not self.given.clickhouse:
             self._set(clickhouse=f"http://{LOOPBACK}:{free_port()}")
+        if sys.platform.startswith("linux"):
+            self._run("fork-server", "fork-server", forks=True)
         self._start_log()
-        for number in range(self.settings.web):
-            port = self.settings.port + number
-            self._run(f"web.{port}", "web", "--port", port)
+        self._start_web()
         if not self.given.clickhouse:
             port, data = _port(self.settings.clickhouse), self.settings.data
             options = ("standin", "clickhouse", "--port", port, "--data", data)
             self._run("clickhouse", *options, leaned_on=True, nice=RECORD_NICE)
-        self._then("the page", lambda: probe.listening(self.settings.port), self._welcome)
+        self._then("the page", self._page_there, self._welcome)
 
     def step(self) -> int:
         """One round; the number of processes that had died or could start."""
         deaths = self.supervisor.step()
+        self._roll()
         if any(death.role.name == "kafka" for death in deaths):
             self._begin_anew()
         begun = [waiting for waiting in self.waiting if self._ready(waiting)]
         self.waiting = [waiting for waiting in self.waiting if waiting not in begun]
         for waiting in begun:
             waiting.begin()
-        if not self.waiting and time.monotonic() >= self._status_due:
+        if self.logged and time.monotonic() >= self._status_due:
             self._status_due = time.monotonic() + STATUS_SECONDS
             self._show_status()
         time.sleep(TICK_SECONDS)
@@ -134,6 +146,11 @@ class Up:
         self.screen.close()
         self.supervisor.stop()
         self._write_run_file(pid=0)
+
+    @property
+    def logged(self) -> bool:
+        """Whether Kafka and Redis have answered: from then on there is something to tell."""
+        return "live" in self.supervisor.children
 
     @property
     def page(self) -> str:
@@ -173,7 +190,59 @@ class Up:
         if not self.given.redis:
             port = _port(self.settings.redis)
             self._run("redis", "standin", "redis", "--port", port, leaned_on=True)
-        self._then("Kafka and Redis", self._log_answers, self._start_workers)
+        self._then("Kafka and Redis", self._log_answers, self._await_forks)
+
+    def _await_forks(self) -> None:
+        self._then("compiled code", self._loaded, self._start_workers)
+
+    def _loaded(self) -> bool:
+        """Whether workers can be forked; where nobody forks, or that failed, none waits for it."""
+        server = self.supervisor.children.get("fork-server")
+        return server is None or self.supervisor.forks.ready or server.short_lives > 0
+
+    def _start_web(self) -> None:
+        port, ports = self.settings.port, self.web_ports
+        if len(ports) > 1:
+            names = ("127.0.0.1", "localhost")
+            self._set(origins=",".join(f"{name}:{port}" for name in names))
+            self._run("nginx", "front", "--port", port, "--web", len(ports))
+        for one in ports:
+            self._run(f"web.{one}", "web", "--port", one)
+
+    @property
+    def web_ports(self) -> list[int]:
+        """Where each web server listens."""
+        return front.servers(self.settings.port, self.settings.web)
+
+    def _page_there(self) -> bool:
+        return all(probe.listening(port) for port in {self.settings.port, *self.web_ports})
+
+    def restart_web(self) -> None:
+        """Begin to start the web servers anew, one after the other; from a signal's handler."""
+        self.rolling_wanted = True
+
+    def _roll(self) -> None:
+        if self.rolling_wanted and self.rolling is None:
+            self.rolling_wanted = False
+            names = [f"web.{port}" for port in self.web_ports]
+            self.rolling = Rolling(names, self._start_again, self._serves)
+        if self.rolling is not None:
+            self.rolling.step()
+            if self.rolling.done:
+                self.rolling, self.rolled = None, self.rolled + 1
+                self._write_run_file(pid=os.getpid())
+                self.screen.say("All web servers have been started anew.")
+
+    def _start_again(self, name: str) -> None:
+        role = self.supervisor.children[name].role
+        self.supervisor.stop([name])
+        self.supervisor.start(role)
+        self.begun_ms = clock.now_ns() / 1e6
+
+    def _serves(self, name: str) -> bool:
+        told = (self._health() or {}).get(name, {})
+        young = float(told.get("now_ms", 0)) > self.begun_ms + ALIVE_MS
+        return young and told.get("mirror") == "live"
 
     def _log_answers(self) -> bool:
         if not self.settings.kafka:
@@ -183,12 +252,12 @@ class Up:
 
     def _start_workers(self) -> None:
         self._write_run_file(pid=os.getpid())
-        self._run("live", "live")
-        self._run("risk", "risk", nice=RISK_NICE)
+        self._run("live", "live", forked=True)
+        self._run("risk", "risk", nice=RISK_NICE, forked=True)
         # The replay makes ready meanwhile, and publishes once both readers have reported: what
         # the stand-in forgets before they start would be a hole in the record.
         arguments = ("--after", "live,record", *self.plan.options, *self.plan.paths)
-        self._run("replay", "replay", *arguments, ends=True)
+        self._run("replay", "replay", *arguments, ends=True, forked=True)
         self._then(
             "ClickHouse",
             lambda: not probe.clickhouse(self.settings.clickhouse),
@@ -196,8 +265,8 @@ class Up:
         )
 
     def _start_recorders(self) -> None:
-        self._run("record", "record", nice=RECORD_NICE)
-        self._run("tape", "tape", nice=TAPE_NICE)
+        self._run("record", "record", nice=RECORD_NICE, forked=True)
+        self._run("tape", "tape", nice=TAPE_NICE, forked=True)
         # Before the recorder has made its tables there is nothing to sign, only errors to tell.
         self._then("the record", self._recording, self._start_sealing)
 
@@ -226,6 +295,7 @@ class Up:
         names = ("kafka", "redis", "clickhouse") if pid else ()
         run = {name: getattr(self.settings, name) for name in (*names, "database", "partitions")}
         run |= {"pid": pid, "process_mark": process_mark(pid) if pid else "", "page": self.page}
+        run["web_restarts"] = self.rolled
         # Addresses may hold passwords, and a reader must never see half of the file.
         draft = self.settings.run_file.with_suffix(".draft")
         draft.touch(0o600)
@@ -235,7 +305,7 @@ class Up:
     def _show_status(self) -> None:
         told = self._health()
         if told is not None:
-            self.screen.status(status.line(told, clock.now_ns() / 1e6))
+            self.screen.status(status.line(told, clock.now_ns() / 1e6, self.watch))
         else:
             self.screen.status("Redis does not answer; it is being started again.")
 
@@ -245,9 +315,11 @@ class Up:
 
         self._bus = self._bus or Bus(self.settings.redis)
         try:
-            return dict(self._bus.health())
+            told = dict(self._bus.health())
+            self.watch.take(self._bus.beats(), told)
         except BusError:
             return None
+        return told
 
 
 def _port(url: str) -> int:

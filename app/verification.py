@@ -17,7 +17,7 @@ from typing import Any
 
 from app.audit import archive_of
 from app.settings import Settings
-from compute import anchor, evidence, keys, note, proof
+from compute import anchor, evidence, keys, note, proof, tape_check, tape_seal
 from compute.archive import Archive
 from compute.chain import Fault
 from compute.evidence import Database, Evidence, Folder, Place
@@ -25,6 +25,8 @@ from compute.keys import KeyFileError, Keys
 from compute.proof import ProofError
 from compute.roots import SEAL, WITNESS
 from compute.row import REFUSED
+from compute.tape_check import Tally
+from compute.tape_row import SCREENS, TAPE
 from compute.verify import Progress, Verdict, Verifier
 from ingest import clock
 from ingest.event import NO_PRICE, PRICE_UNIT, Kind
@@ -106,23 +108,39 @@ def verify(
         begun = time.monotonic()
         with bar("verifying", sum(places.values())) as tell:
             tell(sum(head.rows for head in progress.heads.values()))
-            verifier = Verifier(under.open, judged.roots, progress, tell)
+            since_ns = retained_ns(settings.record_keep_years, clock.now_ns())
+            verifier = Verifier(under.open, judged.roots, progress, tell, since_ns)
             verdict = verifier.run(list(places), workers)
         verdict = _loose(verdict, under)
+        tape = _tape(under, settings)
         seconds = time.monotonic() - begun
-    text = _said(verdict, judged, seconds, resumed=resumed)
-    faults = [*judged.faults, *(_fault(one) for one in verdict.faults)]
+    text = _said(verdict, judged, tape, seconds, resumed=resumed)
+    faults = [*judged.faults, *(_fault(one) for one in verdict.faults), *tape.faults]
     data = {
         "verified": not faults,
         "faults": faults,
         "first": verdict.faults[0]._asdict() if verdict.faults else None,
         "rows": verdict.rows,
+        "expired": sum(verdict.expired.values()),
+        "tape_slices": tape.slices,
         "blocks": sum(head.blocks for head in verdict.heads.values()),
         "roots": len(judged.roots),
         "countersigned": judged.countersigned,
         "seconds": round(seconds, 3),
     }
     return f"{text}\n{under.database}: {first.name}", data, not faults
+
+
+def retained_ns(years: int, now_ns: int) -> int:
+    """The moment before which rows may have been dropped, as ClickHouse counts years; 0: none."""
+    if not years:
+        return 0
+    now = datetime.fromtimestamp(now_ns // 10**9, UTC)
+    try:
+        then = now.replace(year=now.year - years)
+    except ValueError:  # 29 February
+        then = now.replace(year=now.year - years, day=28)
+    return int(then.timestamp()) * 10**9
 
 
 def _settled(under: Subject) -> anchor.Judgement:
@@ -150,13 +168,32 @@ def _loose(verdict: Verdict, under: Subject) -> Verdict:
     return verdict._replace(faults=faults)
 
 
-def _said(verdict: Verdict, judged: anchor.Judgement, seconds: float, *, resumed: bool) -> str:
+def _tape(under: Subject, settings: Settings) -> Tally:
+    """The tape against its statements, which the chains and roots have just borne out.
+
+    A copy holds the statements and not the tape.
+    """
+    if under.archive is None or not tape_seal.there(under.archive):
+        return Tally([], 0, 0, 0)
+    now_ns = clock.now_ns()
+    kept = {
+        TAPE: now_ns - settings.tape_hours * 3_600 * 10**9,
+        SCREENS: now_ns - settings.screens_days * 86_400 * 10**9,
+    }
+    with bar("tape", 0) as tell:
+        return tape_check.check(under.archive, tape_seal.read(under.archive), kept, tell)
+
+
+def _said(
+    verdict: Verdict, judged: anchor.Judgement, tape: Tally, seconds: float, *, resumed: bool
+) -> str:
     blocks = sum(head.blocks for head in verdict.heads.values())
     lines = []
     if resumed:
         lines.append("Gone on from a run that was broken off (--afresh begins anew).")
     lines += [f"WRONG  {what}" for what in judged.faults]
     lines += [f"WRONG  {_fault(one)}" for one in verdict.faults]
+    lines += [f"WRONG  {what}" for what in tape.faults]
     if judged.roots:
         newest = judged.roots[-1].root
         signed = sum(head.rows for head in newest.heads)
@@ -172,7 +209,17 @@ def _said(verdict: Verdict, judged: anchor.Judgement, seconds: float, *, resumed
         f"{verdict.rows:,} rows in {blocks:,} blocks of {len(verdict.heads):,} partitions read "
         f"again in {seconds:.1f} s ({rate:,.0f} rows/s)"
     )
-    faulty = judged.faults or verdict.faults
+    if verdict.expired:
+        lines.append(
+            f"{sum(verdict.expired.values()):,} of them expired by retention: their rows are gone, "
+            "their leaves lead to the signed roots"
+        )
+    if tape.slices:
+        lines.append(
+            f"{tape.slices:,} slices of the tape read again, {tape.since:,} of them since the "
+            f"newest statement of it; {tape.expired:,} streams no longer kept from their beginning"
+        )
+    faulty = judged.faults or verdict.faults or tape.faults
     lines.append("The record is NOT as it was sealed." if faulty else "Every byte is as sealed.")
     return "\n".join(lines)
 
@@ -181,6 +228,8 @@ def _fault(one: Fault) -> str:
     name = TOPICS[one.topic] if one.topic < len(TOPICS) else f"topic {one.topic}"
     if one.topic == evidence.ALERTS:
         name = "alerts"
+    if one.topic == tape_seal.TAPE_TOPIC:
+        name = "statements of the tape,"
     return f"{name} partition {one.partition}, offsets {one.first} to {one.last}: {one.what}"
 
 
@@ -346,6 +395,33 @@ def rebuild(settings: Settings, copy: Path | None, reference: Path | None) -> tu
         f"{minutes:,} digests as told"
         if same
         else "The record's numbers are NOT those of its own events."
+    )
+    return "\n".join([*map(str, done), verdict]), same
+
+
+def replay(settings: Settings, reference: Path | None) -> tuple[str, bool]:
+    """Kafka's log from its beginning through a fresh engine, against the record."""
+    from compute import log_rebuild as rule
+    from ingest.source import FILLS, Source
+
+    with subject(settings, None) as under:
+        assert under.archive is not None
+        rows = Reference.from_json(_reference(under, reference).read_bytes())
+        found = Database(under.archive)
+        ends = {place: last for place, last in found.ends().items() if place[0] < FILLS}
+        counts = found.places()
+        log = Source(settings.kafka, "rebuild")
+        with bar("replaying", sum(counts[place] for place in ends)) as tell:
+            done = rule.replay(log, found, rows, ends, under.archive.refused({}), tell)
+        log.close()
+    same = not any(one.fault for one in done)
+    late = sum(one.first > 0 for one in done)
+    verdict = (
+        f"{sum(one.events for one in done):,} events of Kafka's log: the digest of every "
+        "partition is the record's"
+        + (f" ({late:,} by their events alone: Kafka begins later)" if late else "")
+        if same
+        else "The record is NOT what Kafka's log gives."
     )
     return "\n".join([*map(str, done), verdict]), same
 

@@ -29,13 +29,35 @@ def notes(health: Health, now_ms: float) -> list[str]:
             said.append(f"{words}: {row['problem']}")
         elif (row.get("behind_s") or 0) > LATE_SECONDS:
             said.append(f"{words} is {row['behind_s'] / 60:.0f} min behind")
-    digests = health.get("witness.0", {}).get("digests")
-    if digests and digests not in ("agree", "none yet"):
-        said.append(str(digests))
+    behind = health.get("record.0", {}).get("history_problem")
+    if behind:
+        said.append(f"bars and books of the past wait: {behind}")
+    if _disagree(health):
+        said.append(str(health["witness.0"]["digests"]))
     return said
 
 
-def figures(health: Health) -> dict[str, float | None]:
-    """Moments (ms): the newest countersigned root, the end of the last minute that agrees."""
+def _disagree(health: Health) -> bool:
+    return health.get("witness.0", {}).get("digests") not in (None, "", "agree", "none yet")
+
+
+def _proof(health: Health, now_ms: float) -> str | None:
+    """One word on both: "agree", "late", or "wrong"; None where nobody witnesses."""
+    row = health.get("witness.0")
+    if not row:
+        return None
+    if row.get("state") == "fault" or _disagree(health):
+        return "wrong"
+    late = row.get("root_ms") is not None and now_ms - row["root_ms"] > LATE_SECONDS * 1e3
+    watching = {role: health[role] for role in ("seal.0", "witness.0") if role in health}
+    return "late" if late or notes(watching, now_ms) else "agree"
+
+
+def figures(health: Health, now_ms: float) -> dict[str, float | str | None]:
+    """Moments (ms): the newest countersigned root, the end of the last minute that agrees.
+
+    And one word on how far both can be relied on.
+    """
     row = health.get("witness.0", {})
-    return {"countersigned_ms": row.get("root_ms"), "digests_ms": row.get("digests_ms")}
+    moments = {"countersigned_ms": row.get("root_ms"), "digests_ms": row.get("digests_ms")}
+    return {**moments, "proof": _proof(health, now_ms)}

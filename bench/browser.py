@@ -60,6 +60,11 @@ class Page:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def wheel(self, x: float, y: float, delta: float) -> None:
+        """Turn the wheel there, by so many CSS pixels down."""
+        turn = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta}
+        self._ask("Input.dispatchMouseEvent", turn)
+
     def heap_bytes(self) -> int:
         """JavaScript heap in use, after a collection."""
         self._ask("HeapProfiler.collectGarbage", {})

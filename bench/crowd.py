@@ -25,6 +25,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
@@ -36,7 +37,8 @@ PUSH_MAGIC, ACK_MAGIC = 0x31504754, 0x31414754
 CELLS, ROWS = 1, 2
 VIEW_ROWS = 45  # Lines of a blotter on a screen of 1080 px.
 MASK = b"\0\0\0\0"  # A mask of zeros leaves a client's bytes as they are.
-_ACK = struct.Struct("<BB4sIIdd")
+_ACK = struct.Struct("<IHHdd")
+ACK_HOLD_SECONDS, ACKS_MAX = 0.1, 5  # As app/blocks/wire.js has them.
 _HEAD = struct.Struct("<IHHddd")
 READ_BYTES = 1 << 18
 CONNECT_SECONDS = 30.0
@@ -110,7 +112,8 @@ class Page:
         self.sequence = -1
         self.opened = time.perf_counter()
         self.first_number_s = 0.0
-        self.answering, self.stalled = answering, False
+        self.answering = answering
+        self.unsaid: list[tuple[float, float]] = []  # Sequence and moment of paints to be told.
         html = crowd.load()
         self.loaded_s = time.perf_counter() - self.opened
         found = re.search(r'"token":"([^"]+)"', html)
@@ -205,14 +208,27 @@ class Page:
         self.send(message("PATCH-DOC", {"events": [said]}))
 
     def _push(self, push: bytes) -> None:
-        sequence = struct.unpack_from("<d", push, 8)[0]
+        _, _, steps, sequence, _, _ = _HEAD.unpack_from(push)
         self.pushes += 1
         self.shown = self.shown.after(push, self.crowd.columns)
         self.sequence = int(sequence)
         if not self.first_number_s and self.shown.feeds.get(0, (b"", b""))[1]:
             self.first_number_s = time.perf_counter() - self.opened
-        if self.answering:
-            self.send(_ACK.pack(0x82, 0x98, MASK, ACK_MAGIC, 1, sequence, 10.0))
+        if not self.answering:
+            return
+        now = time.perf_counter()
+        if not self.unsaid:
+            self.crowd.due.append((now + ACK_HOLD_SECONDS, self))
+        self.unsaid.append((sequence, now))
+        if steps > 1 or len(self.unsaid) == ACKS_MAX:
+            self.acknowledge(now)
+
+    def acknowledge(self, now: float) -> None:
+        """Tell of all paints that were not told of."""
+        told = [_ACK.pack(ACK_MAGIC, 1, round(1e3 * (now - at)), n, 10.0) for n, at in self.unsaid]
+        self.unsaid.clear()
+        if told:
+            self.send(masked(b"".join(told), 2))
 
     def send(self, data: bytes) -> None:
         """To the server, whole; what a client says is small."""
@@ -268,6 +284,8 @@ def _model_id(document: Any) -> str:
 class Crowd:
     """All pages of this process."""
 
+    kind = Page
+
     def __init__(self, url: str) -> None:
         """Of one desk at `url`."""
         parts = urlsplit(url)
@@ -281,6 +299,7 @@ class Crowd:
         self.heard: dict[str, int] = {}
         self.lost = 0
         self.select = 0
+        self.due: deque[tuple[float, Page]] = deque()  # When a page tells of its paints.
         self.selector = selectors.EpollSelector()
         self.web = HTTPConnection(self.host, self.port, timeout=CONNECT_SECONDS)
 
@@ -316,7 +335,7 @@ class Crowd:
         """So many more, one after the other, each until its first number."""
         made = []
         for _ in range(count):
-            page = Page(self, answering)
+            page = self.kind(self, answering)
             self.pages.append(page)
             made.append(page)
             self.selector.register(page.socket, selectors.EVENT_READ, page)
@@ -329,16 +348,25 @@ class Crowd:
 
     def turn(self, seconds: float) -> bool:
         """Read whatever has come, at most `seconds` waiting; whether a command waits."""
-        asked = False
+        asked, now = False, time.perf_counter()
+        while self.due and self.due[0][0] <= now:
+            self.due.popleft()[1].acknowledge(now)
+        if self.due:
+            seconds = min(seconds, self.due[0][0] - now)
         for key, _ in self.selector.select(seconds):
             page = key.data
             if page is None:
                 asked = True
             elif not page.read():
-                self.selector.unregister(page.socket)
-                page.socket.close()
-                self.lost += 1
+                self.left(page)
         return asked
+
+    def left(self, page: Page) -> None:
+        """The server has closed a page's socket."""
+        page.unsaid.clear()
+        self.selector.unregister(page.socket)
+        page.socket.close()
+        self.lost += 1
 
     def stall(self, number: int, reading: bool) -> None:
         """A page stops reading, or reads again."""
@@ -351,6 +379,7 @@ class Crowd:
     def close(self, count: int) -> None:
         """The newest `count` pages go."""
         for page in self.pages[len(self.pages) - count :]:
+            page.unsaid.clear()
             self.selector.unregister(page.socket)
             page.socket.close()
         del self.pages[len(self.pages) - count :]
@@ -404,9 +433,9 @@ class Crowd:
         return self.stat()
 
 
-def main() -> None:
+def main(crowd: Crowd | None = None) -> None:
     """Serve commands until standard input ends."""
-    crowd = Crowd(sys.argv[1])
+    crowd = crowd or Crowd(sys.argv[1])
     os.set_blocking(0, False)
     crowd.selector.register(0, selectors.EVENT_READ, None)
     waiting = b""

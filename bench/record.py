@@ -52,7 +52,7 @@ class Tape:
 
     def __init__(self, clock: VirtualClock) -> None:
         """Nothing published."""
-        self.clock = clock
+        self.clock, self.log = clock, "in memory"
         self.messages: list[Message] = []
         self.ends: Positions = {}
         self.next = 0

@@ -28,7 +28,7 @@ from ingest.instrument import Instrument
 INSTRUMENT_COUNT = 2_000
 CHANGED_ROWS = 0.1  # Of the rows that a page shows, and of all others.
 IMAGE_EVERY = 20  # Cuts.
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # On a machine that does much else, imports alone take a minute.
 
 
 class Teller:
@@ -142,10 +142,11 @@ def redis(folder: Path) -> Iterator[str]:
 class Crowd:
     """`bench.crowd` as a process; `ask` sends one command and returns its answer."""
 
-    def __init__(self, url: str, pages: int = 0) -> None:
-        """Started, with `pages` open."""
+    def __init__(self, url: str, pages: int = 0, front: int = 0) -> None:
+        """Started, with `pages` open, which come back at port `front` when their server goes."""
+        words = ["bench.returning", url, str(pages), str(front)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.crowd", url, str(pages)],
+            [sys.executable, "-m", *(words if front else ["bench.crowd", *words[1:3]])],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

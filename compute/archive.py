@@ -189,18 +189,21 @@ class Archive:
         self._drain()
         return epoch
 
-    def _fence(self, writer: str) -> None:
-        for table in FENCED:
+    def claim_tables(self, tables: Sequence[str]) -> None:
+        """Become the writer of tables that are not the recorder's; as `claim`, without an epoch."""
+        self._writer = f"writer {secrets.token_hex(8)}"
+        self._fence(self._writer, tables)
+        self._drain(tables)
+
+    def _fence(self, writer: str, tables: Sequence[str] = FENCED) -> None:
+        for table in tables:
             if self._shape(table):
                 self.command(fence(self.database, table, writer))
 
-    def _drain(self) -> None:
+    def _drain(self, tables: Sequence[str] = ("events", "alerts")) -> None:
         """Wait for the inserts of the record that run now."""
-        running = (
-            "SELECT query_id FROM system.processes "
-            f"WHERE query_kind = 'Insert' AND (query ILIKE '%{self.database}.events%' "
-            f"OR query ILIKE '%{self.database}.alerts%')"
-        )
+        into = " OR ".join(f"query ILIKE '%{self.database}.{table}%'" for table in tables)
+        running = f"SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND ({into})"
         former = {row[0] for row in self.rows(running)}
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
         while former & {row[0] for row in self.rows(running)}:

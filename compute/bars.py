@@ -5,6 +5,10 @@ that ClickHouse would keep at each insert cost 0.1 CPU seconds a million rows ea
 in parts, which ClickHouse joins when it merges and every query joins again. Nothing is taken out
 of a bar when a trade is busted: the table `voids` names the trade, and compute/history.py makes
 the bar that lost it anew from the events, which it finds by the bar's own offsets.
+
+A bar's prices and VWAP are of every trade that any version of the eligibility table takes
+(no Flag.INELIGIBLE): odd lots of instruments on version 2, which their session VWAP leaves out
+(ingest/condition.py), are in their bars; `volume` is of all trades.
 """
 
 from collections.abc import Sequence

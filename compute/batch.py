@@ -7,6 +7,7 @@ happened, and each body once, however many pages it was sent to.
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import starmap
 
 import numpy as np
 
@@ -30,18 +31,17 @@ ENTRY = np.dtype(
         *(("page", "<u4"), ("body", "<u4"), ("act", "<u4"), ("pad", "<u4")),
     ]
 )
-assert ENTRY.itemsize == 40
+_ENTRY = struct.Struct("<qdqIII4x")  # The same; a list of tuples takes numpy four times as long.
+assert ENTRY.itemsize == _ENTRY.size == 40
 
 
 def pack_batch(
     entries: Sequence[tuple[int, float, int, int, int, int]], bodies: Sequence[bytes]
 ) -> bytes:
     """One batch: entries (ts, latency_ms, sequence, page, body, act), bodies that they name."""
-    table = np.array([(*row, 0) for row in entries], ENTRY)
+    table = b"".join(starmap(_ENTRY.pack, entries))
     sizes = np.array([len(body) for body in bodies], "<u4")
-    return b"".join(
-        (struct.pack("<II", len(table), len(sizes)), table.tobytes(), sizes.tobytes(), *bodies)
-    )
+    return b"".join((struct.pack("<II", len(entries), len(sizes)), table, sizes.tobytes(), *bodies))
 
 
 def unpack_batch(data: bytes) -> tuple[np.ndarray, list[bytes]]:

@@ -3,19 +3,25 @@
 `live` appends each delta to a stream whose entry ids are `<epoch>-<sequence>`, so a reader that
 holds an image reads on from exactly that id and sees every gap. About once a second the delta
 travels in one MULTI with the whole image that includes it, so image, offsets, epoch and sequence
-are never torn apart.
+are never torn apart. Ids only rise: who publishes under an older epoch has been superseded, and
+is refused.
 """
 
 import asyncio
 import json
+import secrets
 import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
+import redis.asyncio.sentinel
+import redis.sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -26,6 +32,7 @@ PREFIX = "tickglass:"
 DELTAS_MAX = 512  # About 5 s of cuts; a reader further behind takes the image again.
 READ_COUNT = 32  # Deltas a read hands over at most; 32 x 300 kB is 10 MB.
 PIECE_BYTES = 262_144  # 0.1 ms of Redis's time.
+DRAFT_SECONDS = 60  # What its writer could not finish in this time goes.
 SOCKET_SECONDS = 2.0
 ASKS_MAX = 1_000  # What people ask of `risk` and it has not read; it reads ten times a second.
 ASK_BYTES_MAX = 65_536  # A thousand hypothetical trades.
@@ -38,8 +45,43 @@ SCREENS_MAX = 256
 SCREENS_COUNT = 16
 
 
+# A delta and the image that includes it: both or, where the id is refused, neither.
+_PUBLISH = """
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[2], 'd', ARGV[3])
+redis.call('SET', KEYS[2], ARGV[4])
+"""
+
+
 class BusError(RuntimeError):
     """Redis does not answer or refuses; the text says what, where and what to do."""
+
+
+class SupersededError(BusError):
+    """Another process publishes under a later epoch: this one slept through its replacement."""
+
+
+_PATIENCE = ("socket_timeout", "socket_connect_timeout", "retry")
+
+
+def _client(url: str, library: Any, **options: Any) -> Any:
+    """A client of the server at `url`, or of the primary that its sentinels name."""
+    place = urlsplit(url)
+    if not place.scheme.endswith("+sentinel"):
+        return library.Redis.from_url(url, **options)
+    secret, _, hosts = place.netloc.rpartition("@")
+    username, _, password = map(unquote, secret.partition(":"))
+    service, _, database = place.path.strip("/").partition("/")
+    sentinels = [
+        (host, int(port)) for host, _, port in (h.rpartition(":") for h in hosts.split(","))
+    ]
+    options |= {"username": username or None, "password": password or None}
+    options |= {"db": int(database or 0)} | (
+        {"ssl": True} if place.scheme == "rediss+sentinel" else {}
+    )
+    # Sentinels have a secret of their own, or none; patience with them is that with the server.
+    patience = {name: options[name] for name in _PATIENCE}
+    found = library.sentinel.Sentinel(sentinels, sentinel_kwargs=patience, **options)
+    return found.master_for(service)
 
 
 def _shown(url: str) -> str:
@@ -52,24 +94,37 @@ def _key(kind: str, worker: int = 0) -> str:
     return f"{PREFIX}{kind}:{worker}"
 
 
+def _sentinels(client: Any) -> list[Any]:
+    """The clients that a client of a primary asks where that is."""
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    return list(manager.sentinels) if manager else []
+
+
 class Bus:
     """The synchronous side: `live`, `record`, `risk` and the supervisor."""
 
     def __init__(self, url: str) -> None:
         """Connect lazily to `url`, for example redis://127.0.0.1:6379/0."""
         self.url = url
-        self._redis = redis.Redis.from_url(
+        self._redis: redis.Redis = _client(
             url,
+            redis,
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
+        self._publish = self._redis.register_script(_PUBLISH)
 
     @contextmanager
     def _door(self) -> "Iterator[None]":
         try:
             yield
         except redis.RedisError as error:
+            if "equal or smaller" in str(error):
+                raise SupersededError(
+                    f"Redis at {_shown(self.url)} has deltas of a later epoch ({error}): another "
+                    "process has taken over. End one of the two."
+                ) from None
             raise BusError(
                 f"Redis at {_shown(self.url)} does not answer ({error}). Check address and server."
             ) from None
@@ -82,29 +137,34 @@ class Bus:
     def publish(
         self, worker: int, epoch: int, sequence: int, delta: bytes, image: bytes | None = None
     ) -> None:
-        """One atomic step: the delta, and the image that includes it if given."""
+        """One atomic step: the delta, and the image that includes it if given.
+
+        SupersededError, and nothing is changed, where a later epoch has begun.
+        """
         entry: dict[Any, Any] = {b"d": delta}
         name, entry_id = _key("deltas", worker), f"{epoch}-{sequence}"
         with self._door():
             if image is None:
                 self._redis.xadd(name, entry, entry_id, maxlen=DELTAS_MAX, approximate=True)
                 return
-            step = self._redis.pipeline(transaction=True)
-            step.set(_key("image", worker), image)
-            step.xadd(name, entry, entry_id, maxlen=DELTAS_MAX, approximate=True)
-            step.execute()
+            keys = [name, _key("image", worker)]
+            self._publish(keys, [DELTAS_MAX, entry_id, delta, image])
 
     def save(self, worker: int, checkpoint: bytes) -> None:
         """Keep an engine's checkpoint, whole or not at all; safe to call from another thread.
 
         It goes in pieces, because Redis does one thing at a time and deltas must not wait for it.
         """
-        draft = _key("checkpoint.draft", worker)
+        # A name of our own: two that overlap must not write into one draft.
+        draft = _key(f"checkpoint.draft.{secrets.token_hex(4)}", worker)
         with self._door():
-            self._redis.delete(draft)
             for start in range(0, len(checkpoint), PIECE_BYTES):
                 self._redis.append(draft, checkpoint[start : start + PIECE_BYTES])
-            self._redis.rename(draft, _key("checkpoint", worker))
+                self._redis.expire(draft, DRAFT_SECONDS)
+            step = self._redis.pipeline(transaction=True)
+            step.persist(draft)
+            step.rename(draft, _key("checkpoint", worker))
+            step.execute()
 
     def checkpoint(self, worker: int = 0) -> bytes | None:
         """The newest engine checkpoint of a worker, if there is one."""
@@ -188,10 +248,13 @@ class Bus:
         rows = _rows(found or {})
         return [(name.decode(), row.get(b"h", b""), row.get(b"b", b"")) for name, row in rows]
 
-    def report(self, role: str, health: dict[str, Any]) -> None:
-        """Say how a process is; `health` must have `now_ms`."""
+    def report(self, role: str, health: dict[str, Any]) -> bool:
+        """Say how a process is; `health` must have `now_ms`. True: Redis did not know the role.
+
+        Then it is empty, or has forgotten what it was told, and is to be told all again.
+        """
         with self._door():
-            self._redis.hset(f"{PREFIX}health", role, json.dumps(health))
+            return bool(self._redis.hset(f"{PREFIX}health", role, json.dumps(health)))
 
     def health(self) -> dict[str, dict[str, Any]]:
         """The newest report of every process, by role."""
@@ -199,9 +262,26 @@ class Bus:
             rows: Any = self._redis.hgetall(f"{PREFIX}health")
         return {role.decode(): json.loads(data) for role, data in rows.items()}
 
+    def beat(self, role: str, beat: dict[str, Any]) -> None:
+        """Tell a heartbeat (app/heartbeat.py)."""
+        with self._door():
+            self._redis.hset(f"{PREFIX}beats", role, json.dumps(beat))
+
+    def beats(self) -> dict[str, dict[str, Any]]:
+        """The newest heartbeat of every process, by role."""
+        with self._door():
+            rows: Any = self._redis.hgetall(f"{PREFIX}beats")
+        return {role.decode(): json.loads(data) for role, data in rows.items()}
+
+    def started(self, role: str) -> int:
+        """Count a start of a role; how many this Redis knows of."""
+        with self._door():
+            return int(self._redis.hincrby(f"{PREFIX}starts", role, 1))
+
     def close(self) -> None:
         """Leave."""
-        self._redis.close()
+        for client in (self._redis, *_sentinels(self._redis)):
+            client.close()
 
 
 class AsyncBus:
@@ -210,7 +290,14 @@ class AsyncBus:
     def __init__(self, url: str) -> None:
         """Connect lazily."""
         self.url = url
-        self._redis = redis.asyncio.Redis.from_url(url, socket_connect_timeout=SOCKET_SECONDS)
+        # A server that is gone without a word, or stands still, is left after SOCKET_SECONDS.
+        self._redis: redis.asyncio.Redis = _client(
+            url,
+            redis.asyncio,
+            socket_timeout=SOCKET_SECONDS,
+            socket_connect_timeout=SOCKET_SECONDS,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
 
     async def image(self, worker: int = 0) -> bytes | None:
         """The newest image, if there is one. BusError where Redis does not answer."""
@@ -262,6 +349,11 @@ class AsyncBus:
         rows = await self._ask(self._redis.hgetall(f"{PREFIX}health"))
         return {role.decode(): json.loads(data) for role, data in rows.items()}
 
+    async def beats(self) -> dict[str, dict[str, Any]]:
+        """The newest heartbeat of every process, by role."""
+        rows = await self._ask(self._redis.hgetall(f"{PREFIX}beats"))
+        return {role.decode(): json.loads(data) for role, data in rows.items()}
+
     async def put_screens(self, head: bytes, body: bytes) -> None:
         """Hand a batch of what was shown to `tape`."""
         entry: dict[Any, Any] = {b"h": head, b"b": body}
@@ -297,7 +389,8 @@ class AsyncBus:
 
     async def close(self) -> None:
         """Leave."""
-        await self._redis.aclose()
+        for client in (self._redis, *_sentinels(self._redis)):
+            await client.aclose()
 
 
 def _entries(answer: Any) -> list[tuple[int, int, bytes]]:

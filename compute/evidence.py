@@ -2,7 +2,8 @@
 
 From the database, or from a folder that was exported from it; who checks it need not know which.
 An alert is a block of its own (compute/alert_row.py), and its bytes are only given where every
-column of its row is what its message says.
+column of its row is what its message says. So is a statement of how far the tape had come
+(compute/tape_seal.py).
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import zstandard
 
+from compute import tape_seal
 from compute.alert_row import COLUMNS, AlertRow, canonical, packed
 from compute.archive import Archive
 from compute.chain import Sealed
@@ -67,6 +69,7 @@ class Database:
         """Nothing is asked yet; threads may share the archive."""
         self.archive = archive
         self.name = f"{archive.database} at {archive.address}"
+        self._tape = False
 
     def places(self) -> dict[Place, int]:
         """Every (topic, partition) that has rows or blocks, and how many rows it has."""
@@ -81,7 +84,14 @@ class Database:
         for topic, partition, rows in sorted(found):
             place = (int(topic), int(partition))
             places[place] = places.get(place, 0) + int(rows)
+        if self._has_tape():
+            count = self.archive.rows(f"SELECT count() FROM {name}.{tape_seal.TABLE}")[0][0]
+            places |= {tape_seal.PLACE: int(count)} if count else {}
         return places
+
+    def _has_tape(self) -> bool:
+        self._tape = self._tape or tape_seal.there(self.archive)
+        return self._tape
 
     def ends(self) -> dict[Place, int]:
         """The last sealed offset of each partition."""
@@ -91,7 +101,9 @@ class Database:
             f"UNION ALL SELECT topic, partition, max(offset) FROM {name}.alerts "
             "GROUP BY topic, partition"
         )
-        return {(int(topic), int(part)): int(last) for topic, part, last in sorted(found)}
+        ends = {(int(topic), int(part)): int(last) for topic, part, last in sorted(found)}
+        tape = tape_seal.newest(self.archive) if self._has_tape() else None
+        return ends | ({tape_seal.PLACE: tape.last} if tape else {})
 
     def blocks(self, place: Place, after: int = -1) -> Iterator[Sealed]:
         """Its sealed blocks that end beyond offset `after`, in order."""
@@ -99,6 +111,10 @@ class Database:
         if topic == ALERTS:
             for row in self._alerts(partition, after + 1, None):
                 yield row.sealed
+            return
+        if topic == tape_seal.TAPE_TOPIC:
+            for one in tape_seal.read(self.archive, after + 1) if self._has_tape() else ():
+                yield one.sealed
             return
         beyond = f"AND last > {after} " if after >= 0 else ""
         found = self.archive.rows(
@@ -121,6 +137,10 @@ class Database:
         place, first, last = blocks[0][:2], blocks[0].first, blocks[-1].last
         if place[0] == ALERTS:
             return self._alert_bytes(place[1], blocks)
+        if place[0] == tape_seal.TAPE_TOPIC:
+            stated = tape_seal.read(self.archive, first, last)
+            given = [[one.data for one in stated if one.sealed == block] for block in blocks]
+            return [found[0] if len(found) == 1 else b"" for found in given]
         data = self.archive.read_block(*place, first, last)
         offsets = np.frombuffer(data, RECORD)["offset"]
         edges = np.array([[b.first, min(b.last + 1, OFFSET_MAX)] for b in blocks], np.uint64)
@@ -129,7 +149,7 @@ class Database:
 
     def tail(self, place: Place, first: int, last: int) -> Tail:
         """What lies outside of the sealed offsets first..last."""
-        if place[0] == ALERTS:
+        if place[0] in (ALERTS, tape_seal.TAPE_TOPIC):
             return Tail(0, 0, last)  # Every row is a block.
         found = self.archive.rows(
             f"SELECT countIf(offset < {first}), countIf(offset > {last}), "

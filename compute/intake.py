@@ -82,7 +82,12 @@ class Intake:
                 spans.append(Span(message, at, 0, frame.reason, 0))
                 continue
             events = frame.events
-            verdict = sequences.check(message.topic, message.partition, frame)
+            try:
+                verdict = sequences.check(message.topic, message.partition, frame)
+            except FrameError as error:
+                refused.append((message, error))
+                spans.append(Span(message, at, 0, error.reason, 0))
+                continue
             if frame.ts_send > message.timestamp_ns:
                 sequences.clocks(frame.source, frame.ts_send - message.timestamp_ns)
             if verdict.missing:

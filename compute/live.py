@@ -8,22 +8,25 @@ means that pages show age; the engine goes on and the next cut after its return 
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from compute import delta
-from compute.bus import BusError
+from compute.bus import BusError, SupersededError
 from compute.checkpoint import Checkpoint, pack, unpack
 from compute.digest import Digests
 from compute.engine import Engine
 from compute.enriched import ENRICHED
 from compute.intake import Batch, Intake
 from ingest import clock
+from ingest.frame import source_of
 from ingest.fund import Book
 from ingest.instrument import Instrument, Reference
-from ingest.meter import Histogram, Rate
+from ingest.meter import Rate, Stages
+from ingest.offset import Ways
 from ingest.quarantine import Publisher, Refused, StandingRows, keep
 from ingest.source import REFERENCE_TOPIC, TOPICS, Message, Positions
 
@@ -86,8 +89,8 @@ class Deltas(Protocol):
     def set_reference(self, data: bytes) -> None:
         """Share the reference rows."""
 
-    def report(self, role: str, health: dict[str, Any]) -> None:
-        """Say how we are."""
+    def report(self, role: str, health: dict[str, Any]) -> bool:
+        """Say how we are; True where Redis has forgotten what it was told."""
 
 
 class Live:
@@ -121,10 +124,11 @@ class Live:
         self.sequence = 0
         self.epoch = 0
         self.refused = 0
+        self.reasons: Counter[str] = Counter()  # Of the refused, by their one word.
         self._standing = StandingRows(REFERENCE_TOPIC)
         self.rate = Rate(now_ns())
-        self.latency = Histogram()
-        self.newest_send_ns = 0
+        self.ways = Ways(now_ns(), time.monotonic_ns())
+        self.stages = Stages("made_to_taken", "decode", "engine", "cut", "publish")
         self.redis_away_since = 0.0
         self.saving: threading.Thread | None = None  # Takes the newest checkpoint to Redis.
         self._frozen: Engine | None = None  # Of the last checkpoint; room for the next.
@@ -187,7 +191,9 @@ class Live:
         return max(0.0, min(max(least, QUIET_MS / 1e3), self.cut_ns / 1e9 - since_cut))
 
     def _take(self, messages: list[Message]) -> int:
+        began = time.perf_counter()
         batch = self.intake.take(messages)
+        decoded = time.perf_counter()
         enriched = np.empty(len(batch.events), ENRICHED)
         start = 0
         for gap in batch.gaps:  # The events before the gap count before it is marked.
@@ -196,6 +202,8 @@ class Live:
             start = gap.at
         self.engine.step(batch.events[start:], enriched[start:])
         self.digests.take(batch, enriched)
+        self.stages.add("decode", (decoded - began) * 1e3)
+        self.stages.add("engine", (time.perf_counter() - decoded) * 1e3)
         for message, error in batch.refused:
             place = (TOPICS[message.topic], message.partition, message.offset)
             self._keep(Refused(*place, message.value, error.reason, str(error)))
@@ -208,13 +216,14 @@ class Live:
     def _stamp(self, batch: Batch) -> None:
         self.rate.add(len(batch.events))
         now_ns = self.now_ns()
-        sent = [span.ts_send for span in batch.spans if span.ts_send]
-        if sent:
-            self.newest_send_ns = max(sent)
-            self.latency.add([(now_ns - at) / 1e6 for at in sent])  # type: ignore[arg-type]
+        sent = [(source_of(span.message.value), span.ts_send) for span in batch.spans]
+        self.ways.take([one for one in sent if one[1]], now_ns)
+        if len(batch.events):
+            self.stages.add("made_to_taken", (now_ns - int(batch.events["ts_event"][0])) / 1e6)
 
     def _keep(self, refused: Refused) -> None:
         self.refused += 1
+        self.reasons[refused.reason] += 1
         keep(self.quarantine, refused)
 
     def _keep_rows(self, now: float) -> None:
@@ -231,16 +240,16 @@ class Live:
             self.reference.update(rows)
             self.intake.known()
             self.engine.grow(self.reference)
-        if self._told_reference != self.reference.version:
+        if self._told_reference != self.reference.version and time.monotonic() >= self._retry_at:
             try:
                 self.bus.set_reference(self.reference.to_json())
                 self._told_reference = self.reference.version
-            except BusError:
-                pass  # Told when Redis is back: the version still differs.
+            except BusError:  # Told when Redis is back: the version still differs.
+                self._wait_for_redis()
         return bool(rows)
 
     def _cut(self, now: float) -> None:
-        engine = self.engine
+        engine, began = self.engine, time.perf_counter()
         if now >= self._total_at + TOTAL_MS / 1e3:
             engine.total()
             self._total_at = now
@@ -253,15 +262,20 @@ class Live:
                 engine.tables, self.epoch, self.sequence, ts_cut, self.positions
             )
         self._cut_at = now
+        packed = time.perf_counter()
+        self.stages.add("cut", (packed - began) * 1e3)
         try:
             self.bus.publish(self.worker, self.epoch, self.sequence, frame, image)
+        except SupersededError:
+            raise  # Our successor tells the numbers now.
         except BusError:
             # The cut is lost to readers, so the next one must carry the whole; and a Redis that
             # comes back may have forgotten the reference rows.
             self._told_reference = 0
-            self.redis_away_since = self.redis_away_since or now
-            self._image_due, self._retry_at = 0.0, now + RETRY_SECONDS
+            self._image_due = 0.0
+            self._wait_for_redis()
             return
+        self.stages.add("publish", (time.perf_counter() - packed) * 1e3)
         self.redis_away_since = 0.0
         self._dirty = False
         if image is not None:
@@ -294,29 +308,37 @@ class Live:
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()
         sequences = self.intake.sequences
-        feed_age_s = (now_ns - self.newest_send_ns) / 1e9 if self.newest_send_ns else None
+        waiting = self.frames.lag(self.positions)
         health = {
             "now_ms": now_ns / 1e6,
             "events_per_s": round(self.rate.read(now_ns)),
             "events": self.rate.total,
-            "behind_s": (self.latency.percentile(0.5) or 0.0) / 1e3,
-            "behind_frames": self.frames.lag(self.positions),
-            "kafka_ms_p50": self.latency.percentile(0.5),
-            "kafka_ms_p99": self.latency.percentile(0.99),
-            "feed_age_s": feed_age_s,
+            **self.ways.health(now_ns, time.monotonic_ns(), waiting),
+            "behind_frames": waiting,
+            "stages_ms": self.stages.told(),
             "gaps": sequences.gaps,
             "repeats": sequences.repeats,
             "resets": sequences.resets,
             **{name: getattr(sequences, name) for name in ("copies", "recovered", "overtaken")},
             "skewed": sequences.skewed,
             "quarantined": self.refused,
+            "reasons": self.reasons,
             "instruments": len(self.reference.by_id),
             "reference_version": self.reference.version,
             "reference_refused": len(self.reference.refused),
         }
-        self.latency.clear()
         self._health_due = now + HEALTH_SECONDS
+        if now < self._retry_at:
+            return  # Each attempt may take seconds, and the frames do not wait.
         try:
-            self.bus.report(f"live.{self.worker}", health)
+            if self.bus.report(f"live.{self.worker}", health):
+                self._told_reference = 0
+                self._image_due = self._checkpoint_due = 0.0
         except BusError:
-            self.redis_away_since = self.redis_away_since or now
+            self._wait_for_redis()
+
+    def _wait_for_redis(self) -> None:
+        """Leave it alone for a while; an attempt may have taken seconds, so from now on."""
+        now = time.monotonic()
+        self.redis_away_since = self.redis_away_since or now
+        self._retry_at = now + RETRY_SECONDS

@@ -55,6 +55,11 @@ def make(
         )
     one, head = found
     data = evidence.read([block])[0]
+    if not data:
+        raise ProofError(
+            f"the rows of offsets {block.first} to {block.last} are no longer on record: audit "
+            "verify says whether retention dropped them"
+        )
     after = [
         later.digest for later in evidence.blocks(place, block.last) if later.last <= head.last
     ]

@@ -8,7 +8,8 @@ Why any cut is safe: an insert whose answer was lost is repeated with the same b
 which ClickHouse drops if it has them. A recorder that was killed asks ClickHouse for the highest
 offset of each partition, once no insert of its own can still land (`Archive.claim`), and goes on
 behind it. In between it brings its engine to that point: the newest checkpoint that is nowhere
-beyond the record, then the events after it, without writing them again.
+beyond the record, then the events after it, without writing them again. Rows whose block was not
+told of yet are sealed once the log has shown them to be its own (compute/loose.py).
 
 ClickHouse away: what waits is kept up to PENDING_ROWS_MAX, then Kafka keeps the rest.
 """
@@ -28,7 +29,8 @@ from compute.engine import Engine
 from compute.enriched import ENRICHED
 from compute.gather import Gathered, Memory
 from compute.intake import Batch, Intake, Span
-from compute.row import RECORD, SCHEMA, refusal
+from compute.loose import Loose
+from compute.row import SCHEMA, refusal
 from compute.schema import Keep
 from ingest import clock
 from ingest.instrument import Instrument, Reference
@@ -41,10 +43,12 @@ GATHER_SECONDS = 0.05  # Between polls: fewer, bigger batches. The record may la
 GATHER_FRAMES = 256  # A poll that gave so many is followed by the next at once: there are more.
 PENDING_ROWS_MAX = 3 * BLOCK_ROWS  # 423 MB: one insert under way and two seconds behind it.
 PIECE_ROWS_MAX = 65_536
+OFFSET_MAX = 2**63 - 1
 CHECKPOINT_SECONDS = 10.0
 HEALTH_SECONDS = 1.0
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.2, 5.0
 SILENCE_SECONDS_MAX = 10.0  # While offsets that are on record do not come again from Kafka.
+UNPROVEN_SECONDS = 5.0  # Then rows that were not Kafka's are looked at again: gone by now?
 
 assert BLOCK_ROWS <= INSERT_ROWS_MAX
 
@@ -55,6 +59,8 @@ class RecordError(RuntimeError):
 
 class Frames(Protocol):
     """What `record` needs of ingest.source.Source."""
+
+    log: str  # Identity of the log, the same as long as offsets mean the same.
 
     @property
     def assigned(self) -> list[tuple[int, int]]:
@@ -152,9 +158,12 @@ class Record:
         self.problem = ""  # Why nothing is being recorded, for people; "" while all is well.
         self.rows_recorded = 0
         self.loss = ""  # The newest hole in the record, for people.
+        self.unproven = ""  # Rows on record that are not Kafka's and hold us up, for people.
         self.lost = 0  # Frames that Kafka no longer had when they were asked for.
         self._links: dict[tuple[int, int], bytes] = {}
         self._known_refused: set[tuple[int, int, int]] = set()
+        self._sealed: dict[tuple[int, int], chain.Sealed] = {}  # Newest blocks at the start.
+        self._loose: Loose | None = None  # Rows above them, until they are sealed.
         self._pending: dict[tuple[int, int], Gathered] = {}
         self._kept: Positions = {}  # Gathered or on record.
         self._room: dict[tuple[int, int], int] = {}  # Rows that a partition gathered last time.
@@ -234,17 +243,23 @@ class Record:
             self.alerts.begin()
         assigned = set(self.frames.assigned)
         highest = self.archive.highest_offsets()
-        for place, block in self.archive.last_blocks().items():  # Its rows may have expired.
+        self._sealed = self.archive.last_blocks()
+        for place, block in self._sealed.items():  # Its rows may have expired.
             highest[place] = max(block.last, highest.get(place, -1))
         self.recorded = {place: highest[place] for place in highest if place in assigned}
-        self._seal_loose_ends()
-        if self.derived is not None:
-            self.derived.begin(self.recorded)
-        checkpoint = self.checkpoints.newest(self.recorded)
+        self._links = {place: block.link for place, block in self._sealed.items()}
+        self._loose = Loose(self.archive, self._sealed, self.recorded)
+        checkpoint = self.checkpoints.newest(self._loose.below(self.recorded))
         self._fresh()
+        if checkpoint and checkpoint.note.get("log", self.frames.log) != self.frames.log:
+            raise RecordError(
+                f"the record in {self.archive.database} at {self.archive.address} is of another "
+                f"log than Kafka's ({checkpoint.note['log']}, not {self.frames.log}). "
+                "Name another database for the record of this log"
+            )
         if checkpoint is not None and self._restored(checkpoint):
             self.positions = dict(checkpoint.positions)
-        self._known_refused = self.archive.refused(self.positions)
+        self._known_refused = self._loose.unknown(self.archive.refused(self.positions))
         self.rows_recorded = self.archive.size()[0]
         self.state = "catching up"
         self._heard_at = self._seconds()
@@ -255,6 +270,7 @@ class Record:
         self.intake = Intake(self.reference, self._refresh)
         self.digests = Digests("record")
         self.positions = {}
+        self._lacking = False  # Whether Kafka no longer had all that the engine should know.
 
     def _restored(self, checkpoint: Checkpoint) -> bool:
         try:
@@ -269,40 +285,68 @@ class Record:
             return False
         return True
 
-    def _seal_loose_ends(self) -> None:
-        """Chain rows that were inserted just before a kill, whose block was not told of."""
-        blocks = self.archive.last_blocks()
-        self._links = {place: block.link for place, block in blocks.items()}
-        for place, last in self.recorded.items():
-            first = blocks[place].last + 1 if place in blocks else 0
-            if first <= last:
-                data = self.archive.read_block(*place, first, last)
-                rows = np.frombuffer(data, RECORD)
-                first = first or int(rows["offset"][0])
-                block = self._block(place, first, last, rows)
-                self.archive.insert([block._replace(rows=())])
-
     def _caught_up(self, count: int) -> None:
         """Go over to recording once the engine stands where the record ends."""
         late = [p for p, last in self.recorded.items() if self.positions.get(p, -1) < last]
         now = self._seconds()
         if count:
             self._heard_at = now
-        if not late:
-            self.positions, self._kept = dict(self.recorded), dict(self.recorded)
-            self.frames.seek(self.positions)
-            self.state = "recording"
-            self._known_refused = set()
-            # At once: who is killed again and again never has to go back further than this, and
-            # Kafka need not have what lies before.
-            self._checkpoint()
-        elif now - self._heard_at > SILENCE_SECONDS_MAX and not self.frames.lag(self.positions):
-            topic, part = late[0]
-            raise RecordError(
-                f"{TOPICS[topic]} partition {part}: offset {self.recorded[topic, part]} is on "
-                f"record at {self.archive.address} in {self.archive.database}, but Kafka's log "
-                "ends before it: this is another log. Name another database"
-            )
+        different = self._loose is not None and bool(self._loose.problem)
+        silent = late and now - self._heard_at > SILENCE_SECONDS_MAX and not self._waiting_for(late)
+        if silent:
+            self._check_log(late)
+        if not late or silent or different:
+            self._attempt(self._begin)
+
+    def _waiting_for(self, late: list[tuple[int, int]]) -> int:
+        """Frames that Kafka holds of these places beyond those taken."""
+        taken = dict.fromkeys(self.frames.assigned, OFFSET_MAX)
+        return self.frames.lag(taken | {place: self.positions.get(place, -1) for place in late})
+
+    def _check_log(self, late: list[tuple[int, int]]) -> None:
+        """RecordError where Kafka's log ends before what is sealed."""
+        for topic, part in late:
+            sealed = self._sealed.get((topic, part))
+            if sealed and self.positions.get((topic, part), -1) < sealed.last:
+                raise RecordError(
+                    f"{TOPICS[topic]} partition {part}: offset {sealed.last} is on "
+                    f"record at {self.archive.address} in {self.archive.database}, but Kafka's log "
+                    "ends before it: this is another log. Name another database"
+                )
+
+    def _begin(self) -> None:
+        """Seal what a kill left unsealed, and record from here on."""
+        if self._loose is not None and not self._seal_loose(self._loose):
+            return
+        self._loose = None
+        if self.derived is not None:
+            self.derived.begin(self.recorded)
+        self.positions, self._kept = dict(self.recorded), dict(self.recorded)
+        self.frames.seek(self.positions)
+        self.state = "recording"
+        self._known_refused = set()
+        # What comes first has waited since the former recorder ended: no longer now.
+        self._pending_since = self._seconds() - self.flush_s if self.recorded else 0.0
+        # At once: who is killed again and again never has to go back further than this, and
+        # Kafka need not have what lies before.
+        self._checkpoint()
+
+    def _seal_loose(self, loose: Loose) -> bool:
+        """Chain rows that were inserted just before a kill; False if they are not Kafka's."""
+        self.unproven = loose.judge()
+        if self.unproven:
+            self.state = "starting"
+            self._retry_at = self._seconds() + UNPROVEN_SECONDS
+            return False
+        self._links = {place: block.link for place, block in self._sealed.items()}
+        blocks = []
+        for place, rows in loose.rows.items():
+            # Behind the block before it; a partition's first block begins with its first row.
+            first = self._sealed[place].last + 1 if place in self._sealed else loose.first(place)
+            blocks.append(self._block(place, first or 0, self.recorded[place], rows))
+        if blocks:
+            self.archive.insert([block._replace(rows=()) for block in blocks])
+        return True
 
     # From frames to rows
 
@@ -329,6 +373,9 @@ class Record:
         self.positions |= {message[:2]: message.offset for message in messages}
         if self.state == "recording":
             self._keep(batch, enriched)
+        elif self._loose is not None and self._loose.rows:
+            self._loose.compare(batch, enriched, numbers=not self._lacking)
+            self._loose.compare_unknown([m for m in messages if m[:3] in self._known_refused])
         return len(batch.events)
 
     def _check_order(self, messages: list[Message]) -> None:
@@ -355,6 +402,7 @@ class Record:
     def _tell_hole(self, place: tuple[int, int], first: int, last: int, recorded: int) -> None:
         where = f"{TOPICS[place[0]]} partition {place[1]}: Kafka no longer had offsets"
         if first <= recorded:  # Of a recorder that catches up: the rows are there.
+            self._lacking = True
             until = min(last, recorded)
             self.loss = (
                 f"{where} {first} to {until} to catch up with: they are on record, but sums since "
@@ -453,7 +501,11 @@ class Record:
 
     def _checkpoint(self) -> None:
         """Keep the engine's state; only called while it stands exactly where the record ends."""
-        note = {"sequences": self.intake.sequences.state(), "digests": self.digests.state()}
+        note = {
+            "log": self.frames.log,
+            "sequences": self.intake.sequences.state(),
+            "digests": self.digests.state(),
+        }
         state = self.engine.checkpoint()
         try:
             self.checkpoints.save(Checkpoint(dict(self.recorded), note, state))
@@ -491,7 +543,8 @@ class Record:
             self.digests.tell(self._digest_values)
         if self.tell is None:
             return
-        problem = self.problem or (self.alerts.problem if self.alerts else "") or self.loss
+        problem = self.problem or self.unproven
+        problem = problem or (self.alerts.problem if self.alerts else "") or self.loss
         self.tell(
             {
                 "state": "waiting" if problem and problem != self.loss else self.state,
@@ -499,6 +552,7 @@ class Record:
                 "recorded_rows": self.rows_recorded,
                 "recorded_alerts": self.alerts.rows_recorded if self.alerts else 0,
                 "lost_frames": self.lost,
+                "history_problem": self.derived.problem if self.derived else "",
                 "rows_per_s": round(self._rate.read(self.now_ns())),
                 "behind_s": round(self.behind_s, 3),
                 "behind_frames": self.frames.lag(self.positions),

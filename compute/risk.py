@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from compute import delta
-from compute.bus import BusError
+from compute.bus import BusError, SupersededError
 from compute.follow import Follower
 from compute.table import ANALYTICS, INSTRUMENTS
 from ingest import clock
@@ -95,8 +95,8 @@ class Bus(Protocol):
     def set_names(self, data: bytes) -> None:
         """Share what the numbers of groups, books and limits mean."""
 
-    def report(self, role: str, health: dict[str, Any]) -> None:
-        """Say how we are."""
+    def report(self, role: str, health: dict[str, Any]) -> bool:
+        """Say how we are; True where Redis has forgotten what it was told."""
 
 
 class Desk(Protocol):
@@ -292,6 +292,8 @@ class Risk:
             if now >= self._image_due:
                 image = delta.pack_image(tables, self.epoch, self.sequence, ts_cut, {})
             self.bus.publish(WORKER, self.epoch, self.sequence, frame, image)
+        except SupersededError:
+            raise  # Our successor tells the numbers now.
         except BusError as error:
             # What the frame held is lost to readers: the next one goes with an image.
             self._away(now, error)
@@ -327,7 +329,8 @@ class Risk:
         self.busy.clear()
         self._health_due = now + HEALTH_SECONDS
         try:
-            self.bus.report(f"risk.{WORKER - 1}", health)
+            if self.bus.report(f"risk.{WORKER - 1}", health):
+                self._told_names, self._image_due = (b"", 0), 0.0
         except BusError as error:
             self._away(now, error)
 

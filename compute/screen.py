@@ -157,7 +157,7 @@ def recall(archive: Archive, page: PageRow, ts: int) -> Shown:
     """What `page` showed at `ts`; NotOnRecordError where that cannot be said."""
     why = f"page {page.session} was not open, or had painted nothing"
     for span_s in SPANS_S:
-        entries, hole = _entries(archive, page, ts, span_s)
+        entries, hole = acts(archive, page, ts, span_s)
         shown = _shown(page, entries, ts)
         if shown is not None:
             return shown
@@ -167,7 +167,7 @@ def recall(archive: Archive, page: PageRow, ts: int) -> Shown:
     raise NotOnRecordError(why)
 
 
-def _entries(archive: Archive, page: PageRow, ts: int, span_s: int) -> tuple[list[Entry], str]:
+def acts(archive: Archive, page: PageRow, ts: int, span_s: int) -> tuple[list[Entry], str]:
     """Acts of the page in that span before `ts` and a little behind it, from the last hole on."""
     moment = f"fromUnixTimestamp64Nano(toInt64({ts}), 'UTC')"
     slices = read_slices(

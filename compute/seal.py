@@ -5,7 +5,10 @@ that was signed before: whoever rewrites what is signed finds no one to sign it 
 first, then the table and Kafka; after a kill both are brought level with the file.
 """
 
+import fcntl
+import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -29,8 +32,16 @@ class Values(Protocol):
         """Queue one value."""
 
 
+class HeldError(ArchiveError):
+    """Another process holds the file of roots; this one takes over when that one ends."""
+
+
 class Tower:
-    """Where signed roots go: a file, a table, a topic; the same for who seals and who witnesses."""
+    """Where signed roots go: a file, a table, a topic; the same for who seals and who witnesses.
+
+    Who writes the file holds it by a lock, so that of two processes one waits. Elsewhere, with a
+    file of its own, a second one finds the table ahead of its file and signs nothing.
+    """
 
     def __init__(
         self, kind: str, archive: Archive, file: RootFile, values: Values | None, topic: str
@@ -38,12 +49,31 @@ class Tower:
         """`values` is None where there is no Kafka."""
         self.kind, self.archive, self.file = kind, archive, file
         self.values, self.topic = values, topic
+        self._held = False
+
+    def _hold(self) -> None:
+        if self._held:
+            return
+        path = self.file.path.with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise HeldError(
+                f"another {self.kind} holds {path}: this one waits", away=True
+            ) from None
+        self._held = True
+        weakref.finalize(self, os.close, lock)  # Gone with this tower, or with its process.
 
     def level(self) -> Signed | None:
         """Bring the table level with the file; the newest of the file. RootError where they part.
 
-        A table that is ahead of the file means that the file was cut.
+        A table that is ahead of the file means that the file was cut. HeldError while another
+        process writes the file.
         """
+        self._hold()
         roots.prepare(self.archive)
         kept = self.file.read()
         stored = roots.table(self.archive, self.kind)

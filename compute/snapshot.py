@@ -39,6 +39,7 @@ ACTIONS = (  # One row an action: who did what to what, as they said it.
     ("subject", "String"),
     ("detail", "String"),  # JSON
 )
+_ONCE = "non_replicated_deduplication_window = 1000"  # Inserts back that a repeat is known.
 _LOGS = {"clocks": (CLOCKS, "host, ts"), "actions": (ACTIONS, "ts, person")}
 
 
@@ -55,7 +56,7 @@ def ddl(database: str) -> tuple[str, ...]:
         for table in (BOOKS, POSITIONS)
     ]
     made += [
-        (name, list(shape), f"MergeTree ORDER BY ({order})")
+        (name, list(shape), f"MergeTree ORDER BY ({order}) SETTINGS {_ONCE}")
         for name, (shape, order) in _LOGS.items()
     ]
     return tuple(

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from compute import chain
-from compute.archive import Archive, ArchiveError
+from compute import chain, tape_seal
+from compute.acts import Acts
+from compute.archive import Archive, ArchiveError, SupersededError
 from compute.bus import BusError
 from compute.delta import Cutter, pack_image
 from compute.follow import Deltas, Follower
@@ -46,6 +47,7 @@ WHOLE_SECONDS = 5.0  # A reader applies 50 slices at most: 25 ms.
 NOTE_SECONDS = 1.0
 NOTE_WHOLE_SECONDS = 3_600.0  # What has not changed is told again before its last row is let go.
 INSERT_SECONDS = 2.0
+STATE_SECONDS = 20.0  # Each root of a minute covers all but the last of these.
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 5.0
 PENDING_BYTES_MAX = 128 << 20  # Half a minute at the highest rate there is.
 INSERT_BYTES_MAX = 32 << 20
@@ -54,7 +56,10 @@ WORKERS: tuple[tuple[str, int, tuple[Table, ...]], ...] = (
     (LIVE, 0, LIVE_TABLES),
     (RISK, 1, RISK_TABLES),
 )
-RESUME_HOURS = 24  # A stream of a web process that is older will not go on.
+
+
+class TapeError(RuntimeError):
+    """This tape must end: another one has taken over."""
 
 
 class TapeBus(Deltas, Protocol):
@@ -134,14 +139,22 @@ class Tape:
         self.slices = self.lost = self.bytes = 0
         self.slice_s = SLICE_SECONDS
         self.problem = ""
-        self._ends: dict[str, tuple[int, bytes]] = {}  # Stream -> number and link of its newest.
+        # Of each stream the newest slice that is sealed, and that is on record.
+        self._ends: dict[str, tape_seal.End] = {}
+        self._recorded: dict[str, tape_seal.End] = {}
+        self._stated: dict[str, int] = {}  # Number of the newest slice that roots will cover.
+        self._statement: tuple[tape_seal.Stated, list[tape_seal.End]] | None = None  # Under way.
+        self._statement_before: chain.Sealed | None = None
+        self._state_due = 0.0
         self._pending: list[tuple[str, Slice]] = []  # With the table that it is for.
         self._pages: list[PageRow] = []
         self._held = 0  # Bytes of these.
         self._sealed: dict[str, list[Sealed]] = {}  # Under way.
         self._sealed_pages: list[PageRow] = []
         self._prepared = False
+        self.acts = Acts(archive)  # Web processes tell them with what they showed.
         self._screens_id = "0"
+        self._heard: dict[str, int] = {}  # Web process -> newest batch whose acts were taken.
         self._told: dict[str, tuple[bytes, float]] = {}
         self._stamp: bytes | None = None
         self._due = self._note_due = self._insert_due = 0.0
@@ -172,6 +185,7 @@ class Tape:
         """Put on record what is held."""
         self._insert(self.monotonic())
         if not self._sealed:
+            self._state_due = 0.0
             self._insert(self.monotonic())
         self.archive.close()
 
@@ -190,6 +204,7 @@ class Tape:
     def _take_notes(self, now: float) -> None:
         ts = clock.now_ns()
         health = self.bus.health()
+        self.acts.take_health(health, ts)
         if self.tell:
             self.tell(self.health())
         told: dict[str, bytes] = dict(self.bus.notes())
@@ -216,11 +231,19 @@ class Tape:
                     PageRow(int(ts), session, user, desk, feeds, one.stream, int(page))
                     for ts, session, user, desk, feeds, page in head["pages"]
                 ]
+                if one.number > self._heard.get(one.stream, self._number_of(one.stream)):
+                    self._heard[one.stream] = one.number
+                    self.acts.take_head(head)
             except (ValueError, KeyError, TypeError):
                 self.lost += 1
                 continue
             self._pages += pages
             self._hold(SCREENS, one)
+
+    def _number_of(self, stream: str) -> int:
+        """Of the newest slice that is on record: after a restart Redis tells some again."""
+        end = self._recorded.get(stream)
+        return end.number if end else -1
 
     def _hold(self, table: str, one: Slice) -> None:
         if self._held + len(one.data) > PENDING_BYTES_MAX:
@@ -250,6 +273,12 @@ class Tape:
                 token = hashlib.sha256(bytes(body)).hexdigest()
                 names = [name for name, _ in PAGE_COLUMNS]
                 self.archive.send(PAGES, names, body, f"{PAGES}-{token}", "RowBinary")
+            for table, rows in self._sealed.items():
+                self._recorded |= {row.slice.stream: _end(table, row) for row in rows}
+            self.acts.insert()
+            self._state(now)
+        except SupersededError as error:
+            raise TapeError("another tape has taken over: this one ends") from error
         except ArchiveError as error:
             self.problem = str(error)
             self._retry_s = min(max(RETRY_SECONDS, 2 * self._retry_s), RETRY_SECONDS_MAX)
@@ -259,33 +288,55 @@ class Tape:
         self._sealed, self._sealed_pages = {}, []
         self.problem, self._retry_s = "", 0.0
 
+    def _state(self, now: float) -> None:
+        """Say on record how far the tape has come, once in a while: that is what roots cover."""
+        if self._statement is None and now >= self._state_due:
+            ends = tape_seal.grown(self._recorded, self._stated)
+            data = tape_seal.pack(clock.now_ns(), ends)
+            if ends:
+                self._statement = tape_seal.seal(data, self._statement_before), ends
+        if self._statement is not None:
+            one, ends = self._statement
+            tape_seal.insert(self.archive, one)
+            self._statement, self._statement_before = None, one.sealed
+            self._stated |= {end.stream: end.number for end in ends}
+            self._state_due = now + STATE_SECONDS
+
     def _seal(self) -> None:
         size = 0
         while self._pending and size < INSERT_BYTES_MAX:
             table, one = self._pending.pop(0)
             size += len(one.data)
-            number, link = self._ends.get(one.stream, (-1, chain.ORIGIN))
+            end = self._ends.get(one.stream)
+            number, link = (end.number, end.link) if end else (-1, chain.ORIGIN)
             if table == TAPE:
                 one = one._replace(number=number + 1)
             elif one.number <= number:
                 continue  # Read from Redis again after a restart.
             sealed = seal(one, link)
-            self._ends[one.stream] = one.number, sealed.link
+            self._ends[one.stream] = _end(table, sealed)
             self._sealed.setdefault(table, []).append(sealed)
         self._held -= size
         self._sealed_pages, self._pages = self._pages, []
 
     def _prepare(self) -> None:
         """Create the tables and stand behind what they hold."""
-        for statement in ddl(self.archive.database, *self.keep):
+        database = self.archive.database
+        for statement in (*ddl(database, *self.keep), tape_seal.ddl(database)):
             self.archive.command(statement)
+        self.acts.prepare()
+        # A second tape would put other slices under the same numbers: the newest one alone writes.
+        self.archive.claim_tables((TAPE, SCREENS, PAGES, tape_seal.TABLE))
         for table in (TAPE, SCREENS):
             found = self.archive.rows(
-                "SELECT stream, max(number), argMax(hex(link), number) "
-                f"FROM {self.archive.database}.{table} "
-                f"WHERE ts > now() - INTERVAL {RESUME_HOURS} HOUR GROUP BY stream"
+                "SELECT toString(stream), max(number), "
+                "toUnixTimestamp64Nano(argMax(ts, number)), hex(argMax(link, number)) "
+                f"FROM {database}.{table} GROUP BY stream"
             )
-            self._ends |= {name: (int(n), bytes.fromhex(link)) for name, n, link in found}
+            for name, number, ts, link in found:
+                self._ends[name] = tape_seal.End(table, name, number, ts, bytes.fromhex(link))
+        self._recorded = dict(self._ends)
+        self._statement_before = tape_seal.newest(self.archive)
         self._prepared = True
 
     def health(self) -> dict[str, Any]:
@@ -295,6 +346,11 @@ class Tape:
             "slice_ms": round(self.slice_s * 1e3),
             "tape_bytes": self.bytes,
             "tape_pending": len(self._pending),
-            "tape_lost": self.lost,
+            "tape_lost": self.lost + self.acts.lost,
             "problem": self.problem,
         }
+
+
+def _end(table: str, row: Sealed) -> tape_seal.End:
+    one = row.slice
+    return tape_seal.End(table, one.stream, one.number, one.ts, row.link)

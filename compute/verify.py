@@ -2,6 +2,8 @@
 
 Every block is read back and its leaf and link are made anew, partition beside partition. Each root
 says where each chain stood: the blocks must lead there to the bit. What no block covers is told.
+A block whose rows are gone to the last one, and which a root older than the retained window covers,
+has expired: its leaf stands for its rows in the chain. Within the window a missing row is a fault.
 A run that was broken off goes on from where it was, if it is the same record and the same roots.
 """
 
@@ -15,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compute import chain
-from compute.chain import Fault, Head
-from compute.evidence import Evidence, EvidenceError, Place, groups
+from compute.chain import Fault, Head, Sealed
+from compute.evidence import ALERTS, Evidence, EvidenceError, Place, groups
 from compute.roots import Signed, head_of, head_row
+from compute.tape_seal import TAPE_TOPIC
 
 SAVE_ROWS = 5_000_000
 
@@ -29,6 +32,7 @@ class Verdict(NamedTuple):
     heads: dict[Place, Head]
     loose: dict[Place, int]  # Rows above the last sealed offset
     finished: bool
+    expired: dict[Place, int]  # Rows that retention has dropped, of those under the heads
 
     @property
     def rows(self) -> int:
@@ -94,13 +98,21 @@ class Verifier:
         signed: Sequence[Signed],
         progress: Progress | None = None,
         tell: Callable[[int], None] = lambda _rows: None,
+        retained_ns: int = 0,
     ) -> None:
-        """`open_evidence` gives each thread its own; `tell(rows)` hears of rows looked at."""
+        """`open_evidence` gives each thread its own; `tell(rows)` hears of rows looked at.
+
+        What was sealed before the moment `retained_ns` may have expired; 0: nothing may.
+        """
+        self.retained_ns = retained_ns
+        self.expired: dict[Place, int] = {}
         self.open_evidence, self.tell = open_evidence, tell
         self.progress = progress or Progress(None, "")
         self.stop = threading.Event()
         self.signed: dict[Place, dict[int, tuple[int, Head]]] = {}
+        self._ts: dict[int, int] = {}
         for one in signed:
+            self._ts[one.root.number] = one.root.ts_ns
             for head in one.root.heads:
                 trail = self.signed.setdefault(head[:2], {})
                 trail.setdefault(head.last, (one.root.number, head))
@@ -127,7 +139,7 @@ class Verifier:
                 if not finished:
                     pool.shutdown(cancel_futures=True)
                 self.progress.end(finished=finished)
-        return Verdict(faults, dict(self.progress.heads), loose, finished)
+        return Verdict(faults, dict(self.progress.heads), loose, finished, dict(self.expired))
 
     def _place(self, place: Place) -> tuple[Place, Fault | None, int]:
         try:
@@ -141,7 +153,11 @@ class Verifier:
             if self.stop.is_set():
                 return None, 0
             for block, data in zip(group, evidence.read(group), strict=True):
-                what = chain.fault(block, head, chain.leaf(block[:6], (data,)))
+                gone = not data and self._expired(block)
+                if gone:
+                    self.expired[place] = self.expired.get(place, 0) + block.rows
+                digest = block.digest if gone else chain.leaf(block[:6], (data,))
+                what = chain.fault(block, head, digest)
                 grown = chain.grown(head, block)
                 what = what or self._against(grown, head.last if head else -1)
                 if what:
@@ -151,6 +167,16 @@ class Verifier:
                 self.progress.reached(head)
             self.tell(sum(block.rows for block in group))
         return self._end(place, head, evidence)
+
+    def _expired(self, block: Sealed) -> bool:
+        """Whether a block without rows may be one: by the time of the first root over it."""
+        if block.topic in (ALERTS, TAPE_TOPIC):
+            return False  # They are kept for ever.
+        ends = self._ends.get(block[:2], [])
+        at = bisect.bisect_left(ends, block.last)
+        if at == len(ends):
+            return False
+        return self._ts[self.signed[block[:2]][ends[at]][0]] < self.retained_ns
 
     def _against(self, head: Head, after: int) -> str:
         """What a root says of a chain that went on from offset `after` to `head`."""

@@ -16,6 +16,7 @@ from ingest.event import EVENT, EVENT_BYTES, KINDS
 FRAME_MAGIC = 0x4754  # "TG"
 FRAME_VERSION = 1
 FRAME_EVENTS_MAX = 8_192  # 512 KiB + 32: half of Kafka's customary 1 MiB message limit.
+SEQUENCE_MAX = 1 << 62  # No source numbers so far; beyond, a count would leave 64 bits.
 FUTURE_NS_MAX = 60_000_000_000  # An event over a minute ahead of our clock cannot be true.
 
 HEADER = np.dtype(
@@ -67,6 +68,8 @@ REASONS = (
     "size",
     "future",
     "unknown",
+    "sequence",
+    "topic",
 )
 
 
@@ -105,8 +108,15 @@ def decode(value: bytes) -> Frame:
         raise FrameError("truncated", f"{len(value)} bytes where {count} events make {whole}")
     if zlib.crc32(memoryview(value)[16:], zlib.crc32(value[:12])) != checksum:
         raise FrameError("checksum", "the checksum does not fit the bytes")
+    if first > SEQUENCE_MAX:
+        raise FrameError("sequence", f"its first event has number {first}, beyond any source")
     events = np.frombuffer(value, EVENT, count, HEADER_BYTES)
     return Frame(source, first, sent, bool(flags & RESTART), events)
+
+
+def source_of(value: bytes) -> int:
+    """The source that a decodable frame names."""
+    return int.from_bytes(value[4:6], "little")
 
 
 def check(events: np.ndarray, now_ns: int, instruments: np.ndarray | None = None) -> None:

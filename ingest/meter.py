@@ -54,6 +54,28 @@ class Histogram:
         self.max_ms = 0.0
 
 
+class Stages:
+    """How long each stage of a way takes, since it was last told; in ms."""
+
+    def __init__(self, *names: str) -> None:
+        """The stages in their order."""
+        self._moments: dict[str, list[float]] = {name: [] for name in names}
+
+    def add(self, name: str, *ms: float) -> None:
+        """Note durations; cheap, because whoever notes them is in a hurry."""
+        self._moments[name] += ms
+
+    def told(self) -> dict[str, list[float | None]]:
+        """[p50, p99] of each, None where there was nothing; begins anew."""
+        found = {}
+        for name, moments in self._moments.items():
+            histogram = Histogram()
+            histogram.add(np.array(moments))
+            moments.clear()
+            found[name] = [histogram.percentile(0.5), histogram.percentile(0.99)]
+        return found
+
+
 class Rate:
     """Events a second over the interval between two readings."""
 

@@ -19,13 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.event import Kind
-from ingest.frame import Frame
+from ingest.frame import Frame, FrameError
 
 StreamKey = tuple[int, int, int]  # topic index, partition, source without LINE_B
 
 LINE_B = 0x8000  # Bit of a frame's source: the same events as the source without it.
 SILENCE_NS = 1_000_000_000  # A line that lags its twin by more is not waited for.
 MISSING_MAX = 64  # Ranges of a numbering that may still come late; older ones are given up.
+JUMP_MAX = 1 << 40  # Events that a source may be ahead: twelve days at a million a second.
 SKEW_NS = 50_000_000  # Kafka's clock may lag a sender's by its rounding and some drift, not more.
 
 
@@ -113,7 +114,11 @@ class Sequences:
         self.skew_ns: dict[int, int] = {}  # by source: how far it ran ahead at the worst
 
     def check(self, topic: int, partition: int, frame: Frame) -> Verdict:
-        """Judge one frame and move the stream's expectation on."""
+        """Judge one frame and move the stream's expectation on.
+
+        FrameError where it lies so far ahead that it cannot be of this source: taken, it would
+        make all that follows late.
+        """
         source, first, count = frame.source, frame.first_sequence, len(frame.events)
         key = (topic, partition, source & ~LINE_B)
         stream = self.streams.get(key)
@@ -136,6 +141,9 @@ class Sequences:
 
     def _judge(self, stream: _Stream, frame: Frame) -> Verdict:
         first, count = frame.first_sequence, len(frame.events)
+        if first - stream.newest.expected > JUMP_MAX and not frame.restart:
+            ahead = first - stream.newest.expected
+            raise FrameError("sequence", f"it lies {ahead:,} events ahead of what source sends")
         end, known = first + count, stream.lines.get(frame.source & LINE_B)
         line = known or _Line(stream.newest, first)
         stream.lines[frame.source & LINE_B] = line

@@ -8,7 +8,6 @@ line that says what to install; where TICKGLASS_REQUIRE names it, the same absen
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from app import probe, standins
 from app import settings as settings_room
 from app.settings import ROOT, Settings
+from tests.kafka import Kafka
 
 INSTALL = {  # component -> (what must be on the PATH, what to install)
     "kafka": (("java", "mvn"), "default-jre-headless and maven"),
@@ -133,29 +133,11 @@ def real_kafka(
 ) -> Iterator[str]:
     """Address of a real Apache Kafka, one for the run, KAFKA_PARTITIONS a topic when just used."""
     require("kafka")
-    folder = tmp_path_factory.mktemp("kafka")
-    command = [ROOT / "deploy/kafka/start", "--partitions", str(KAFKA_PARTITIONS)]
-    port = str(free_ports(2))  # The broker's and, one above, the controller's.
-    with subprocess.Popen(
-        [*command, "--port", port, "--data", folder], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            ready = process.stdout.readline().split()
-            logs = folder.glob("node-*/*.out")
-            assert ready[:1] == ["ready"], "\n".join(log.read_text()[-1000:] for log in logs)
-            yield ready[1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        first = standins.free_port()
-        if not any(probe.port(first + number) for number in range(count)):
-            return first
+    cluster = Kafka(tmp_path_factory.mktemp("kafka"), partitions=KAFKA_PARTITIONS)
+    try:
+        yield cluster.start().address
+    finally:
+        cluster.close()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from app.blocks.charts import (
     Smile,
 )
 from app.blocks.desk import Desk
+from app.blocks.operations import Changes, Clocks, Line, Refused, Roles, Servers, Stages
 from app.blocks.risk import (
     Alerts,
     Execution,
@@ -45,7 +46,9 @@ __all__ = [
     "Block",
     "Books",
     "Candles",
+    "Changes",
     "Chart",
+    "Clocks",
     "Curve",
     "Depth",
     "Desk",
@@ -59,12 +62,17 @@ __all__ = [
     "KeyRates",
     "Ladder",
     "Limits",
+    "Line",
     "Lines",
     "Orders",
     "PnlCurve",
     "PositionMap",
+    "Refused",
+    "Roles",
     "Scenarios",
+    "Servers",
     "Smile",
+    "Stages",
     "Stock",
     "Strip",
     "Treemap",

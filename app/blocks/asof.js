@@ -94,9 +94,14 @@ class AsOf {
     return url.href.replaceAll("%3A", ":");
   }
 
+  // Where another server is to open the tape: exactly here, or as far as the play has come.
+  get here() { return this.told.playing ? this.now() : this.told.ts_ms; }
+  moment() { return this.on ? { asof: pastText(this.told ? this.here : Date.now()) } : {}; }
+
   // Told again on each mount: the server may have begun anew.
   bind() {
-    if (this.on) this.go({ speed: this.speed, playing: this.playing, ...(this.told ? { ts_ms: this.now() } : {}) });
+    this.waiting = false;
+    if (this.on) this.go({ speed: this.speed, playing: this.playing, ...(this.told ? { ts_ms: this.here } : {}) });
   }
 
   // Four times a second, and after each paint.

@@ -48,6 +48,7 @@ class Block:
     narrow: int | None = 0
 
     kind = "block"
+    told = ""  # A kind of feed that is no table and that blocks share.
 
     def needs(self) -> list[tuple[str, Sequence[str]]]:
         """Tables and columns whose cells must reach the page."""
@@ -350,7 +351,7 @@ class Feeds:
             held = self.tables.setdefault(table, [])
             held.extend(name for name in columns if name not in held)
         self.own.extend((block, role, feed) for role, feed in block.own().items())
-        wanted = {"chart": "series"}.get(block.kind)
+        wanted = {"chart": "series"}.get(block.kind, block.told)
         if wanted and wanted not in self.others:
             self.others.append(wanted)
 

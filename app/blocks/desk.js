@@ -9,10 +9,13 @@ class Desk {
     this.spec = spec;
     [CODES, STALE_S] = [spec.codes, spec.stale_s];
     this.health = new Health();
+    this.link = new Link(this);
     this.names = new Names();
     this.incidents = new Incidents();
     this.figures = new Figures(this);
+    this.operations = new Operations();
     this.hover = new HoverCard(this);
+    this.origin = new Origin(this);
     [this.menu, this.keys, this.look] = [new Menu(), new Keys(this), new Look(this)];
     this.stocks = [];
     this.wishes = []; // Told again on each mount and reconnect.
@@ -27,6 +30,8 @@ class Desk {
     this.pending = []; // Stamps of rows that wait for the glass: event ms, feed, slot.
     this.taken = null; // What the frame just drawn has put on the glass.
     this.unpainted = 0; // Pushes taken and not drawn.
+    this.conflated = false; // Whether one of them made up for several steps.
+    this.acks = new Acks((data) => this.link.sendBinary(data));
     this.sequence = -1; // Newest push taken.
     this.painted = -1; // Newest push on the glass.
     this.epoch = 0;
@@ -101,7 +106,7 @@ class Desk {
         glass: () => (this.glass = new GlassChart(body, this.latency)),
         feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
         stock: () => { this.stocks.push(new StockPanel(panel, this)); return null; },
-      }[spec.kind] || (() => (FIGURE_PANELS[spec.kind] || RISK_PANELS[spec.kind])(panel, this));
+      }[spec.kind] || (OPERATIONS_PANELS[spec.kind] ? () => this.operations.add(spec.kind, panel, this) : () => (FIGURE_PANELS[spec.kind] || RISK_PANELS[spec.kind])(panel, this));
       panel.painter = make();
       if (panel.painter) this.painters.push(panel.painter);
       this.hoverOn(panel);
@@ -166,15 +171,19 @@ class Desk {
   }
 
   // ---- the wire -------------------------------------------------------------------------------
-  // Bound on mount and again after each reconnect, when Bokeh has made the component anew.
+  // Bound on mount, and again when Bokeh has made the component anew.
   bind(model) {
     this.model = model;
-    socketWatch.onPush = (push) => this.take(push);
-    socketWatch.onClose = () => this.lost();
-    watchSockets();
-    if (this.health.lostAt) this.found();
+    this.link.bind(model);
+    if (this.health.lostAt && !model.ticket) this.found();
     this.readInstruments();
     model.on("reference", () => { this.readInstruments(); this.blotter?.touch(-1); this.wake(); });
+    for (const wish of this.tell()) this.control(wish);
+  }
+
+  // All that this page wishes to be shown, in the order in which a server is to hear it: it knows nothing of us.
+  tell() {
+    const told = this.telling = [];
     this.control({ type: "ready", epoch: this.epoch, sequence: this.sequence });
     this.past.bind();
     this.sendSort(true);
@@ -191,8 +200,11 @@ class Desk {
       const [first, count] = f.window || [0, f.table === "books" ? 64 : 12];
       if (count) this.control({ type: "viewport", feed: i, first, count });
     });
+    this.waiting = false;
     this.viewportChanged();
     if (this.selected >= 0 && this.series) this.control({ type: "select", row: this.selected });
+    this.telling = null;
+    return told;
   }
 
   readInstruments() {
@@ -201,12 +213,12 @@ class Desk {
     this.instruments = new Instruments(this.referenceText);
   }
 
-  // Without a socket nothing is asked: all wishes are told again when it is back.
+  // Without a link nothing is asked: all wishes are told again when it is back.
   control(message) {
-    if (this.health.lostAt) return;
+    if (this.telling) { this.telling.push(message); return; }
     this.sent.push(message);
     if (this.sent.length > 200) this.sent.shift();
-    this.model.send_msg(message);
+    this.link.say(message);
   }
 
   take(buffer) {
@@ -223,18 +235,21 @@ class Desk {
         if (!hidden) for (let k = 0; k < cells.stamp.length; k++) this.pending.push(cells.base_ms + cells.stamp[k], feed, cells.slot[k]);
       },
       series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
-      status: (status) => this.health.set(status),
+      status: (status) => { this.health.set(status); this.latency.believe(Boolean(status.asof) || (!status.clock_note && Math.abs(this.health.shift_ms) < SECOND)); },
       names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
-      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); },
+      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.origin.answer(answer); },
       figure: (told) => this.figures.take(told),
+      operations: (told) => this.operations.take(told),
       alerts: (incidents) => this.incidents.take(incidents),
     });
-    if (!push) return;
+    if (!push?.sections) return;
+    if (this.health.lostAt) this.found();
     this.stages.add("socket", arrived - push.ts_push);
     this.stages.add("apply", performance.now() - now);
     this.arrived = arrived;
     this.unpainted += 1;
+    this.conflated = this.conflated || push.steps > 1;
     this.count.pushes += 1;
     this.count.steps += Math.max(1, push.steps);
     this.count.bytes += buffer.byteLength;
@@ -281,8 +296,9 @@ class Desk {
     if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, 100);
     if (!this.unpainted) return;
     const before = this.taken ? this.taken.stamps : [];
-    this.taken = { sequence: this.sequence, arrived: this.arrived, stamps: before.concat(this.pending), hidden: document.hidden };
+    this.taken = { sequence: this.sequence, arrived: this.arrived, stamps: before.concat(this.pending), hidden: document.hidden, conflated: this.conflated };
     this.unpainted = 0;
+    this.conflated = false;
     this.pending = [];
     this.macrotask.port2.postMessage(0);
   }
@@ -292,6 +308,7 @@ class Desk {
     const taken = this.taken, now = wallMs();
     if (!taken) return;
     this.taken = null;
+    if (this.backDue) { this.backDue = false; this.link.backs.push(now); }
     if (!taken.hidden) this.stages.add("paint", now - taken.arrived);
     let worst = 0, samples = 0;
     if (!taken.hidden) {
@@ -299,14 +316,15 @@ class Desk {
         const feed = this.feeds[taken.stamps[k + 1]];
         if (feed === this.blotter?.feed && !this.onGlass(taken.stamps[k + 2])) continue;
         const ms = now - taken.stamps[k];
-        this.latency.add(ms);
+        if (!this.latency.add(ms)) continue;
         samples += 1;
         worst = Math.max(worst, ms);
       }
     }
     this.painted = taken.sequence;
     this.past.update();
-    sendBinary(writeAck(taken.sequence, samples, worst));
+    const urgent = taken.conflated || now - taken.arrived > PROMPT_MS;
+    this.acks.add({ sequence: taken.sequence, samples, worst_ms: worst, painted: now }, urgent);
   }
 
   onGlass(slot) {
@@ -316,6 +334,8 @@ class Desk {
 
   // Four times a second: ages, tags and clocks run on between pushes; once a second the rest.
   tick() {
+    this.link.tick();
+    if (followWall()) { this.latency.forget(); this.pending = []; }
     this.state = this.top.update();
     this.past.update();
     this.strip.figuresUpdate();
@@ -328,7 +348,7 @@ class Desk {
     const { quarter } = this;
     (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update((line) => line % 4 === quarter));
     if (this.quarter) return;
-    this.reload();
+    if (!this.link.known && performance.now() - this.health.lostAt > GIVEN_UP_MS) this.reload();
     for (const name in this.count) this.counted[name] += this.count[name];
     this.rate = { ...this.count, paint_ms: this.count.paint_ms / (this.count.paints || 1) };
     this.count = { pushes: 0, steps: 0, bytes: 0, cells: 0, paints: 0, paint_ms: 0 };
@@ -358,33 +378,52 @@ class Desk {
   // ---- states ---------------------------------------------------------------------------------
   lost() {
     this.health.lostAt ||= performance.now();
+    this.acks.drop(); // Of sequences that another server does not know.
     this.root.classList.add("frozen");
+    for (const feed of this.feeds) if (feed instanceof GridFeed) feed.behind = true;
     this.tick();
   }
 
-  // Bokeh tries again for about half a minute; after that the page is loaded anew when it can be.
+  // Where no server lets this page go on, it is loaded anew when it can be.
   reload() {
-    if (!this.health.lostAt || performance.now() - this.health.lostAt < GIVEN_UP_MS) return;
+    if (!this.health.lostAt) return;
     fetch(location.href, { cache: "no-store" }).then((answer) => answer.ok && location.reload(), () => {});
   }
 
+  // What has changed in the gap comes with the first push: nobody has seen it move.
   found() {
-    this.health.backAfter = (performance.now() - this.health.lostAt) / 1e3;
+    this.health.backAfter = (performance.now() - this.link.silentSince) / 1e3;
     this.health.backAt = performance.now();
     this.health.lostAt = 0;
+    this.link.gaps.push(this.health.backAfter);
+    this.backDue = true;
     this.root.classList.remove("frozen");
+  }
+
+  // A tile without words of its own for it says in its head that its numbers are not of now.
+  tileStates() {
+    const { word, tone, age } = this.state, old = tone === "warn";
+    for (const p of this.panels) {
+      if (p === this.blotterPanel || RISK_PANELS[p.spec.kind] || !(p.painter || p.spec.kind === "feed")) continue;
+      p.setTag(old || word === "STARTING" ? `${word} ${duration(age)}` : "", tone);
+      p.root.classList.toggle("old", old);
+    }
   }
 
   panelStates() {
     const panel = this.blotterPanel, h = this.health, state = this.state;
+    this.tileStates();
     if (!panel) return;
-    const back = performance.now() - h.backAt < 4 * SECOND;
+    const { back } = h;
     if (h.lostAt) {
       panel.setTag("RECONNECTING", "warn");
       panel.setNote(["Connection lost " + duration(state.age) + " ago. Trying again by itself.", "Numbers are frozen. Nothing is lost."], "warn", ["Load again", () => location.reload()]);
     } else if (back) {
       panel.setTag("RECONNECTED", "ok");
-      panel.setNote([`Live again after ${num(h.backAfter, 2)} s.`, "Selection, sort and scroll are kept. This line leaves in 4 s."], "ok");
+      panel.setNote([`Live again; ${num(h.backAfter, 2)} s were not shown.`, "Selection, sort and scroll are kept. This line leaves in 4 s."], "ok");
+    } else if (state.word === "STARTING") {
+      panel.setTag(`STARTING ${duration(state.age)}`, "mute");
+      panel.setNote([`The process live is starting: it ${state.what}.`, "A first start compiles for up to half a minute. Numbers appear by themselves."], "");
     } else if (state.tone === "warn") {
       panel.setTag(`${state.word} ${duration(state.age)}`, "warn");
       const silent = state.word === "FEED SILENT";
@@ -409,6 +448,7 @@ class Desk {
     else if (e.key === "v") this.look.open();
     else if (e.key === "c") this.tools?.sets.choose(this.tools.blotter.set + 1);
     else if (e.key === "a") this.alertList?.first();
+    else if (e.key === "p") this.hover.pin();
     else if (this.spec.desks[+e.key - 1]) location.href = this.addressOf(this.spec.desks[+e.key - 1][1]);
   }
 

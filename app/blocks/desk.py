@@ -6,7 +6,9 @@ tables' contents, sockets or rates.
 """
 
 import json
+import runpy
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -64,6 +66,7 @@ def component() -> type[Any]:
 
         spec = param.String(doc="Desk spec, JSON")
         reference = param.String(doc="Instruments, JSON")
+        ticket = param.String(doc="With it the server's name, JSON; empty: Bokeh connects again")
         stock = Children(doc="What stock blocks show, in the order of the panels")
         sources = param.List(doc="Names of their sources")
 
@@ -101,6 +104,7 @@ class Desk:
     right: Sequence[Block] = ()
     # Of the left and the right stack: on a wide screen, and below 1500 px.
     widths: tuple[int, int, int, int] = (320, 448, 264, 336)
+    _told: tuple[dict[str, Any], str] | None = field(default=None, init=False, repr=False)
 
     @property
     def blocks(self) -> list[Block]:
@@ -137,25 +141,50 @@ class Desk:
 
     def view(self) -> Any:
         """The component for the current document, joined to its session."""
-        spec = self.spec()
+        if self._told is None:
+            spec = self.spec()
+            self._told = spec, json.dumps(spec)
+        spec, text = self._told
         stock = [block.made() for block in self.blocks if isinstance(block, Stock)]
         made = component()(
-            spec=json.dumps(spec),
+            spec=text,
             stock=[shown for _, shown in stock],
             sources=[name for name, _ in stock],
             sizing_mode="stretch_both",
             margin=0,
         )
         made.session = join(spec, pn.state.curdoc, made._send_msg)  # noqa: SLF001
+        made.ticket = getattr(made.session, "ticket", "")  # Before: what it names is not newer.
         made.reference = made.session.reference
         return made
 
     def servable(self) -> None:
-        """Put the desk on the page that is being made."""
+        """Put the desk on the page that is being made; or only describe it, see `describe`."""
+        described = _described.get()
+        if described is not None:
+            described.append(self)
+            return
         pn.config.raw_css.append(_FIRST_PAINT)
         pn.config.reconnect = True
         pn.config.notifications = False  # The page says it itself, beside the numbers.
         self.view().servable(title=f"Tickglass · {self.title}")
+
+
+# The desks of a layout that is read to be described; None while a page is made.
+_described: ContextVar[list[Desk] | None] = ContextVar("described", default=None)
+
+
+def describe(layout: Path) -> Desk:
+    """The desk that a layout's file describes; ValueError where it describes none."""
+    described: list[Desk] = []
+    token = _described.set(described)
+    try:
+        runpy.run_path(str(layout))
+    finally:
+        _described.reset(token)
+    if not described:
+        raise ValueError(f"{layout.name} describes no desk")
+    return described[-1]
 
 
 # Before the component is there the page is the panel colour, and Panel's own spinner stays away.

@@ -1,6 +1,7 @@
 // Law: the hover card. A cell under a still pointer says its value in full, its age, how it is
-// computed and of what; the inputs are asked for only while a card is open. It covers no number
-// that is being read: it stands below its cell, or above it where there is no room.
+// computed and of what; inputs and the events on record are asked for only while a card is open. It
+// covers no number that is being read: it stands below its cell, or above it where there is no room.
+// Pinned it stays as it is, and can be reached, until Escape or a press elsewhere.
 
 const HOVER_MS = 350, HOVER_GAP = 3;
 
@@ -8,12 +9,15 @@ class HoverCard {
   constructor(desk) {
     this.desk = desk;
     this.root = el("div", { class: "card", role: "tooltip", hidden: true });
-    this.at = null;
+    this.at = this.pinned = null;
+    this.root.addEventListener("keydown", (e) => { if (e.key === "Escape") { this.close(true); e.stopPropagation(); } });
+    addEventListener("pointerdown", (e) => { if (this.pinned && !e.composedPath().includes(this.root)) this.close(true); }, true);
   }
 
   // `tip(x, y)`: {key, x, y, w, h, title, lines} of what is under the point, or null.
   watch(element, tip) {
     element.addEventListener("pointermove", (e) => {
+      if (this.pinned) return;
       const box = element.getBoundingClientRect(), found = e.buttons ? null : tip(e.clientX - box.left, e.clientY - box.top);
       if (found && this.at?.element === element && this.at.key === found.key) return;
       this.close();
@@ -27,7 +31,7 @@ class HoverCard {
   // By key: the card of the focused cell.
   toggle(element, tip, x, y) {
     const was = this.shown && this.at.element === element;
-    this.close();
+    this.close(true);
     if (was) return;
     this.at = { element, tip, key: tip(x, y)?.key, x, y };
     this.open();
@@ -35,28 +39,45 @@ class HoverCard {
 
   get shown() { return !this.root.hidden; }
 
+  // Keep the card that is open, or that of the focused cell, as it is; press again to let it go.
+  pin() {
+    if (this.pinned) { this.close(true); return; }
+    if (!this.shown) this.desk.input?.card();
+    if (!this.shown) return;
+    this.pinned = this.at.tip(this.at.x, this.at.y);
+    this.said = "";
+    this.root.classList.add("pinned");
+    this.root.tabIndex = -1;
+    this.update();
+    this.root.focus({ preventScroll: true });
+  }
+
   open() {
     this.root.hidden = false;
     this.onOpen?.(this.at);
     this.update();
   }
 
-  close() {
+  // A pinned card is closed only by whoever pinned it.
+  close(pinned = false) {
+    if (this.pinned && !pinned) return;
     clearTimeout(this.timer);
-    if (this.shown) { this.root.hidden = true; this.said = ""; this.desk.detailOf(null); }
-    this.at = null;
+    if (this.shown) { this.root.hidden = true; this.said = ""; this.desk.detailOf(null); this.desk.origin.look(null); }
+    if (this.pinned) { this.root.classList.remove("pinned"); this.at.element.focus?.({ preventScroll: true }); }
+    this.at = this.pinned = null;
   }
 
   // Four times a second while open: ages run on, and inputs come.
   update() {
     if (!this.at || !this.shown) return;
-    const found = this.at.tip(this.at.x, this.at.y);
+    const found = this.pinned || this.at.tip(this.at.x, this.at.y), { origin } = this.desk;
     if (!found) { this.close(); return; }
     if (found.asks) this.desk.detailOf(found.asks);
-    const said = JSON.stringify([found.title, found.lines]);
+    origin.look(found.origin || null);
+    const said = JSON.stringify([found.title, found.lines, origin.version]);
     if (said === this.said) return;
     this.said = said;
-    this.root.replaceChildren(el("h3", {}, found.title), el("dl", {}, ...found.lines.filter(([, v]) => v).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))));
+    this.root.replaceChildren(el("h3", {}, found.title), el("dl", {}, ...found.lines.filter(([, v]) => v).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))), ...origin.nodes(Boolean(this.pinned)));
     this.place(found);
   }
 
@@ -101,5 +122,5 @@ function tipOf(sheet, x, y, more) {
   if (changed === changed) lines.push(["Changed", num(changed, 1) + " s ago"]);
   if (row.state) lines.push(["State", wordsOf("state", row.state)]);
   if (k.source) lines.push(["Source", k.source]);
-  return { ...place, key: place.key + ":" + row.id, lines: lines.concat(more ? more(row, k) : []), asks: more && k.inputs?.length ? sheet.asks?.(at.line) : null };
+  return { ...place, key: place.key + ":" + row.id, lines: lines.concat(more ? more(row, k) : []), asks: more && k.inputs?.length ? sheet.asks?.(at.line) : null, origin: originOf(sheet, row, k) };
 }

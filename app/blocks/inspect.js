@@ -7,6 +7,9 @@ function inspect(desk) {
     get epoch() { return desk.epoch; },
     get sent() { return desk.sent; },
     get state() { return desk.state; },
+    // Which server the page hangs on; of each loss the seconds without numbers, and when (wall, ms) new ones were painted.
+    link: () => ({ server: desk.link.known?.server, own: Boolean(desk.link.socket), away: desk.link.away, gaps: desk.link.gaps.slice(), backs: desk.link.backs.slice() }),
+    filter: () => desk.filter,
     rows: () => Array.from(desk.blotter.feed.rows),
     top: () => desk.blotter.top,
     lines: () => desk.blotter.lines,
@@ -14,6 +17,8 @@ function inspect(desk) {
     get set() { return desk.blotter.set; },
     columns: () => desk.blotter.columns.map((k) => k.name),
     selected: () => desk.selected,
+    // What the record says is behind the cell that is looked at, and the card as it is read.
+    origin: () => ({ state: desk.origin.state, ...desk.origin.answered, card: desk.hover.shown ? desk.hover.root.innerText : "" }),
     // The past: what the tape says of itself, and ms from each wish to the paint that showed it.
     past: () => ({ ...desk.past.told, now: desk.past.now(), moves: desk.past.moves.slice(), on: desk.past.on }),
     go: (wish) => desk.past.go(wish),

@@ -72,7 +72,7 @@ function heightsIn(told, room, least = 5) {
 const KEYS = {
   "In a grid": [["Arrows", "move; above the first line is the head"], ["Page Up, Page Down", "a screen"], ["Home, End", "first, last column; with Ctrl the line"], ["Enter, Space", "select; open or shut a group; on the head sort"],
     ["Shift+Arrows", "mark a range"], ["Ctrl+C", "copy as shown"], ["Ctrl+Shift+C", "copy raw values"], ["s, Shift+S", "sort by this column, or also by it"], ["m", "menu of this column"], ["Alt+Left, Right", "move this column"],
-    ["Alt+Shift+Left, Right", "narrower, wider"], ["i", "card of this cell: age, source, inputs"], ["F2", "note on this line"]],
+    ["Alt+Shift+Left, Right", "narrower, wider"], ["i", "card of this cell: age, source, events on record"], ["p", "keep the card open"], ["F2", "note on this line"]],
   "On a desk": [["/", "search"], ["Esc", "clear search and filters"], ["c", "next set of columns"], ["a", "first alert"], ["v", "theme, density, colours"], ["1 to 9", "desks"], ["?", "this list"]],
 };
 

@@ -2,15 +2,20 @@
 
 The server's loop pushes to everybody, so a page that is being made stops it. What Panel finds
 anew for each page although it depends on nothing of it (scripts, styles, what models need) takes
-half of that time; here it is remembered by the kinds of models on the page.
+half of that time; here it is remembered by the kinds of models on the page. A layout is read once,
+and its pages are made in threads: Panel runs a file in the loop, and a function beside it.
 """
 
 import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import panel as pn
 from panel.io import server as panel_server
+
+from app.blocks.desk import Desk, describe
 
 SWITCH_SECONDS = 0.0005  # A thread that works on Python gives the loop its turn within this.
 BUNDLES_MAX = 64  # Kinds of pages; a desk is one.
@@ -40,6 +45,19 @@ def remembered(make: Make) -> Make:
 
     bundle.tickglass = True  # type: ignore[attr-defined]
     return bundle
+
+
+def page_of(layout: Path) -> Callable[[], None]:
+    """The page function of a layout, which is read for the first page."""
+
+    @cache
+    def desk() -> Desk:
+        return describe(layout)
+
+    def page() -> None:
+        desk().servable()
+
+    return page
 
 
 def lighten() -> None:

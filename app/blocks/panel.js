@@ -81,6 +81,11 @@ class FeedPanel {
     this.fact("Quarantined", num(s.quarantined), more(s.quarantined));
     this.fact("Recorded", num(s.recorded_rows) + " rows");
     this.fact("Record behind", seconds(s.record_behind_s), s.record_behind_s > 10 ? "warn" : "");
+    if (s.proof) {
+      const upTo = (ms, none) => (ms ? `${clockText(ms, "", false)}, ${duration(Math.max(0, (d.health.now() - ms) / 1e3))} ago` : none);
+      this.fact("Countersigned to", s.proof === "wrong" ? "in doubt" : upTo(s.countersigned_ms, "not yet"), PROOF_TONES[s.proof] || "");
+      this.fact("Digests agree to", upTo(s.digests_ms, "none yet"), PROOF_TONES[s.proof] || "");
+    }
     const [p50, p99, p999] = d.latency.quantiles([0.5, 0.99, 0.999]);
     this.fact("Glass p50 / p99 / p99.9", p50 === p50 ? `${num(p50)} / ${num(p99)} / ${num(p999)} ms` : "", p99 > 50 ? "warn" : "");
     this.fact("Pages open", num(s.sessions));
@@ -90,10 +95,12 @@ class FeedPanel {
     this.fact("Pushes", `${num(d.rate.pushes)} /s, ${num(d.rate.bytes / 1024, 1)} kB/s`);
     this.fact("Cells painted", num(d.rate.cells) + " /s");
     this.fact("Paint", num(d.rate.paint_ms, 1) + " ms a frame");
-    const notes = (s.notes || []).join("\n");
+    const shift = d.health.shift_ms, apart = s.asof || Math.abs(shift) < SECOND ? 0 : shift, side = apart > 0 ? "behind" : "ahead of";
+    const said = [...(s.notes || []), ...(apart ? [`this machine's clock is ${duration(Math.abs(apart) / 1e3)} ${side} the server's: latency unknown`] : [])];
+    const notes = said.join("\n");
     if (notes !== this.said) {
       this.said = notes;
-      this.notes.replaceChildren(...(s.notes || []).map((n) => el("p", {}, n)));
+      this.notes.replaceChildren(...said.map((n) => el("p", {}, n)));
     }
   }
 }

@@ -12,12 +12,22 @@ from pathlib import Path
 
 ROOM = Path(__file__).parent
 SCRIPTS = (
-    *("format.js", "painter.js", "wire.js", "store.js", "column.js", "condition.js", "grid.js"),
+    *("format.js", "painter.js", "wire.js", "link.js", "store.js"),
+    *("column.js", "condition.js", "grid.js"),
     *("arrangement.js", "look.js", "menu.js", "blotter.js", "heads.js"),
     *("lines.js", "input.js", "chart.js", "figure.js", "charts.js", "maps.js", "matrix.js"),
-    *("panel.js", "hover.js", "alerts.js"),
+    *("panel.js", "hover.js", "origin.js", "alerts.js"),
     "whatif.js",
-    *("tools.js", "stock.js", "risk.js", "strip.js", "asof.js", "inspect.js", "desk.js"),
+    *(
+        "tools.js",
+        "stock.js",
+        "operations.js",
+        "risk.js",
+        "strip.js",
+        "asof.js",
+        "inspect.js",
+        "desk.js",
+    ),
 )
 FONTS = (
     ("ibm-plex-sans-latin-400-normal.woff2", 400, "normal"),

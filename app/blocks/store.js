@@ -3,6 +3,7 @@
 
 const FLASH_MS = 400, FLASH_GAP_MS = 340, BUSY_MS = 250;
 let STALE_S = []; // By asset class, of the desk's spec.
+const BACK_MS = 4000;
 const POINTS_MAX = 4000; // A chart is at most about 1,000 px wide.
 const HALTED = 1, CROSSED = 2, LOCKED = 4, ONE_SIDED = 8, GAP = 16, CORRECTED = 32, AUCTION = 64, CLOSED = 128, INDICATIVE = 256, ESTIMATED = 512;
 
@@ -20,6 +21,7 @@ class GridFeed {
     this.rows = new Uint32Array(0);
     this.pinned = -1; // Slot of the pinned total, behind the rows; -1 without one.
     this.listeners = [];
+    this.behind = false;
     this.grow(64);
   }
 
@@ -63,14 +65,17 @@ class GridFeed {
     for (let slot = 0; slot <= this.rows.length; slot++) for (const j of places) this.value[slot * this.width + j] = NaN;
   }
 
+  // `behind`: what comes next has changed while nobody told us; it is shown, and flashed as no tick.
   setCells({ value, cell }, now) {
+    const { behind } = this;
+    if (cell.length) this.behind = false;
     for (let k = 0; k < cell.length; k++) {
       const i = cell[k], v = value[k];
       if (i >= this.value.length) this.grow(Math.ceil((i + 1) / this.width) + 32);
       const old = this.value[i];
       if (v === old || (v !== v && old !== old)) continue;
       this.value[i] = v;
-      if (old === old) {
+      if (old === old && !behind) {
         const gap = Math.min(2000, now - this.changed[i]);
         this.every[i] += (gap - this.every[i]) * 0.25;
         this.direction[i] = v > old ? 1 : v < old ? -1 : 0;
@@ -203,6 +208,9 @@ class Health {
     this.shift_ms = Math.abs(shift) > 250 ? shift : 0;
   }
 
+  // Whether it says for a while yet that the link was lost.
+  get back() { return performance.now() - this.backAt < BACK_MS; }
+
   now() {
     const past = this.status?.asof; // Its clock stands, or runs as fast as it is played.
     if (past) return past.ts_ms + (past.playing ? (performance.now() - this.at) * past.speed : 0);
@@ -224,6 +232,8 @@ class Health {
     if (this.status.asof) return { word: "PAST", tone: "past", age: NaN };
     const since = (now - this.at) / 1e3;
     const cells = (now - this.cellsAt) / 1e3, { state, live_age_s, feed_age_s } = this.status;
+    const making = this.status.starting?.["live.0"];
+    if (state !== "live" && making) return { word: "STARTING", tone: "mute", age: making[1] + since, what: making[0] };
     if (state !== "live") return { word: state === "down" ? "DOWN" : "STALE", tone: "warn", age: (live_age_s || 0) + since };
     if (cells > 1 && since > 1.3) return { word: "STALE", tone: "warn", age: Math.min(cells, since + (live_age_s || 0)) };
     const feed = feed_age_s + since;

@@ -20,10 +20,10 @@ class TopBar {
   }
 
   update() {
-    const state = this.desk.health.state(), now = this.desk.health.now();
-    const old = state.word !== "LIVE";
-    put(this.live.word, old && state.age === state.age ? `${state.word} ${duration(state.age)}` : state.word);
-    put(this.live.age, old ? "" : num(Math.max(0, state.age), 1) + " s");
+    const { health } = this.desk, state = health.state(), now = health.now();
+    const old = state.word !== "LIVE", back = health.back && !old;
+    put(this.live.word, back ? "RECONNECTED" : old && state.age === state.age ? `${state.word} ${duration(state.age)}` : state.word);
+    put(this.live.age, old ? "" : back ? `${num(health.backAfter, 1)} s gap` : num(Math.max(0, state.age), 1) + " s");
     put(this.live.date, dateText(now) + " " + clockText(now, "", true));
     tone(this.tag, "live " + state.tone);
     for (const k of this.clocks) {
@@ -51,6 +51,10 @@ const FIGURES = {
 const FIGURES_MS = 200; // As often as totals come.
 const PULSE_MAX = 72; // One value a second, one a pixel.
 
+// Up to when the record is countersigned, to the minute; a record that is not as it was sealed says so.
+const PROOF_TONES = { late: "warn", wrong: "crit" };
+const proofText = (s) => (s.proof === "wrong" ? "RECORD IN DOUBT" : s.countersigned_ms ? clockText(s.countersigned_ms, "", false) : "not yet");
+
 class HeadStrip {
   constructor(spec, desk) {
     this.desk = desk;
@@ -61,7 +65,7 @@ class HeadStrip {
       return { value, root };
     };
     this.health = {
-      rate: fact("", " ev/s"), behind: fact("behind ", ""), recorded: fact("recorded ", "", true), gaps: fact("gaps ", ""),
+      rate: fact("", " ev/s"), behind: fact("behind ", ""), recorded: fact("recorded ", "", true), proof: fact("countersigned ", "", true), gaps: fact("gaps ", ""),
     };
     this.glass = { p50: el("b"), p99: el("b") };
     this.pulseBox = el("div", { class: "pulse wide", "aria-hidden": "true" });
@@ -88,9 +92,12 @@ class HeadStrip {
     const s = this.desk.health.status, h = this.health, [p50, p99] = this.desk.latency.quantiles([0.5, 0.99]);
     if (s) {
       put(h.rate.value, num(s.events_per_s));
-      put(h.behind.value, num(s.behind_s, 2) + " s");
+      put(h.behind.value, s.behind_s == null ? "" : num(s.behind_s, 2) + " s");
       tone(h.behind.value, s.behind_s > 1 ? "warn" : "");
       put(h.recorded.value, brief(s.recorded_rows));
+      put(h.proof.value, proofText(s));
+      tone(h.proof.value, PROOF_TONES[s.proof] || "");
+      h.proof.root.hidden = !s.proof;
       put(h.gaps.value, num(s.gaps));
       tone(h.gaps.value, s.gaps > 0 ? "warn" : "");
     }

@@ -59,6 +59,13 @@ def test_a_redis_that_wants_a_password_answers():
         assert ASK["redis"](port) == ""
 
 
+def test_one_sentinel_of_many_is_enough():
+    with server(b"+PONG\r\n") as port:
+        sentinels = f"redis+sentinel://:geheim@127.0.0.1:1,127.0.0.1:{port}/tickglass/0"
+        assert probe.redis(sentinels) == ""
+    assert "connection refused" in probe.redis(sentinels)
+
+
 def test_a_taken_port_and_a_free_one():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]

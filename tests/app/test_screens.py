@@ -93,11 +93,11 @@ def _at_ack(monkeypatch):
 
     plain = Session.ack
 
-    def ack(self, sequence, latency_ms, samples):
+    def ack(self, sequence, latency_ms, samples, held_ms=0.0):
         socket = self.transport
         rows = [int(row) for row in socket.page.rows]
         socket.at_ack = (sequence, rows, socket.page.cells.copy())
-        plain(self, sequence, latency_ms, samples)
+        plain(self, sequence, latency_ms, samples, held_ms)
 
     monkeypatch.setattr(Session, "ack", ack)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.flow import WINDOW
 from app.push import ACK, PUSH_MAGIC, frame_push
-from app.session import WINDOW, Hub, Session
+from app.session import Hub, Session
 from app.view import ALERTS, ANSWER, CELLS, NAMES, REFERENCE, ROWS, SERIES, STATUS
 from compute import delta
 from compute.bus import BusError
@@ -139,7 +140,8 @@ def test_a_page_that_acks_gets_every_change(desk):
     assert desk.hub.glass.count >= 20
 
 
-def test_a_page_that_does_not_ack_costs_a_window_and_wakes_to_one_message(desk):
+def test_a_page_that_does_not_ack_costs_a_window_and_wakes_to_one_message(desk, monkeypatch):
+    monkeypatch.setattr("app.session.time.monotonic", lambda: 100.0)
     session, socket = desk.open()
     ack(session, socket)
     before = len(socket.pushes)
@@ -506,7 +508,7 @@ class Asked:
 
 
 def settle(desk) -> None:
-    desk.hub.loop.run_until_complete(asyncio.gather(*desk.hub._asks))
+    desk.hub.loop.run_until_complete(asyncio.gather(*desk.hub.questions.tasks))
 
 
 def test_an_acknowledgement_reaches_risk_and_its_answer_that_page_alone(desk):
@@ -550,7 +552,7 @@ def test_what_cannot_be_asked_is_said_to_the_page(desk, monkeypatch):
     for message in ({"trades": []}, {"trades": trades, "id": 5}, {}):
         session.control({"type": "what_if", **message})
     assert desk.hub.nonsense == 3
-    monkeypatch.setattr("app.session.ASKS_MAX", 0)
+    monkeypatch.setattr("app.questions.QUESTIONS_MAX", 0)
     session.control({"type": "what_if", "trades": trades})
     assert desk.hub.nonsense == 4
     assert len(desk.mirror.bus.heard) == 1
@@ -639,6 +641,17 @@ def test_pages_that_stand_equally_share_what_comes_next(desk):
     for one, its in pages:
         ack(one, its)
         np.testing.assert_array_equal(its.page.cells, desk.truth(one))
+
+
+def test_who_sleeps_holds_nothing_of_what_came_after(desk):
+    sleeps, _ = desk.open()
+    session, socket = desk.open()
+    for k in range(200):
+        desk.change([(k % 10, LAST, float(k))])
+        ack(session, socket)
+    assert sleeps.sent < session.sent
+    gc.collect()
+    assert len(desk.hub._standings) <= 4
 
 
 def test_a_push_says_how_many_steps_it_makes_up_for(desk):

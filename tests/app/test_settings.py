@@ -34,6 +34,8 @@ def running(settings):
         ({"web": 0}, "--web"),
         ({"kafka": "localhost"}, "host:port"),
         ({"redis": "127.0.0.1:6379"}, "redis://"),
+        ({"redis": "redis+sentinel://127.0.0.1:26379"}, "redis+sentinel://host:port"),
+        ({"redis": "redis+sentinel://127.0.0.1/service"}, "redis+sentinel://host:port"),
         ({"clickhouse": "127.0.0.1"}, "http://"),
         ({"database": "a; drop"}, "--database"),
         (
@@ -84,6 +86,12 @@ def test_a_torn_run_file_gives_no_address(settings, text):
     settings.data.mkdir()
     settings.run_file.write_text(text)
     assert load(data=settings.data).redis == ""
+
+
+def test_redis_may_be_named_by_its_sentinels():
+    url = "redis+sentinel://:geheim@one:26379,two:26379/tickglass/0"
+    assert load(redis=url).redis == url
+    assert "geheim" not in repr(load(redis=url))
 
 
 def test_passwords_are_in_no_repr_and_no_error():

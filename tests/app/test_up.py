@@ -66,10 +66,14 @@ def roles(process):
     return found
 
 
-ALL = {"kafka", "redis", "clickhouse", "live", "risk", "replay", "record", "tape", "web"} | {
-    "seal",
-    "witness",
-}
+ALL = (
+    {"kafka", "redis", "clickhouse", "live", "risk", "replay", "record", "tape", "web"}
+    | {
+        "seal",
+        "witness",
+    }
+    | ({"fork-server"} if sys.platform == "linux" else set())
+)
 
 
 def recorded(log):
@@ -79,8 +83,8 @@ def recorded(log):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_starts_everything_and_leaves_nothing(up, number):
     process, data, log = up()
-    until(lambda: "Tickglass is up" in log.read_text(), 40, log)
-    until(lambda: set(roles(process)) == ALL, 40, log)
+    until(lambda: "Tickglass is up" in log.read_text(), 120, log)
+    until(lambda: set(roles(process)) == ALL, 120, log)
     assert roles(process)["risk"].environ()["OPENBLAS_NUM_THREADS"] == "1"
     children = list(roles(process).values())
     started = time.monotonic()
@@ -93,7 +97,7 @@ def test_it_starts_everything_and_leaves_nothing(up, number):
 
 def test_when_it_is_killed_its_children_go_too(up):
     process, _, log = up()
-    until(lambda: set(roles(process)) == ALL, 40, log)
+    until(lambda: set(roles(process)) == ALL, 120, log)
     children = list(roles(process).values())
     process.kill()
     process.wait()
@@ -104,7 +108,7 @@ def test_when_it_is_killed_its_children_go_too(up):
 
 def test_what_dies_comes_back_and_the_numbers_go_on(up):
     process, _, log = up()
-    until(lambda: "rows · record" in log.read_text() and " 0 pages" in log.read_text(), 60, log)
+    until(lambda: set(roles(process)) == ALL and " 0 pages" in log.read_text(), 120, log)
     for role in ("live", "risk", "record", "redis", "replay"):
         victim = roles(process)[role]
         victim.kill()
@@ -120,7 +124,7 @@ def test_what_dies_comes_back_and_the_numbers_go_on(up):
 
 def test_a_kafka_stand_in_that_dies_begins_a_new_record(up):
     process, data, log = up()
-    until(lambda: set(roles(process)) == ALL, 40, log)
+    until(lambda: set(roles(process)) == ALL, 120, log)
     before = json.loads((data / "run.json").read_text())
     web = roles(process)["web"].pid
     time.sleep(1.1)  # The record is named by the second.
@@ -134,7 +138,7 @@ def test_a_kafka_stand_in_that_dies_begins_a_new_record(up):
     after = until(changed, 15, log)
     assert after["database"] > before["database"]
     assert after["redis"] == before["redis"], "the web server is to find it again"
-    until(lambda: set(roles(process)) == ALL, 30, log)
+    until(lambda: set(roles(process)) == ALL, 120, log)
     assert roles(process)["web"].pid == web
 
 

@@ -22,14 +22,32 @@ def test_all_well_or_never_started_is_no_news() -> None:
         ("witness.0", {"state": "fault", "problem": "x"}, "the witness found a fault: x"),
         ("witness.0", {"behind_s": 1200.0}, "the witness is 20 min behind"),
         ("witness.0", {"digests": "they disagree"}, "they disagree"),
+        ("record.0", {"history_problem": "x"}, "bars and books of the past wait: x"),
     ],
 )
 def test_what_is_wrong_is_said(role: str, changed: dict[str, object], said: str) -> None:
-    health = {"seal.0": SEAL, "witness.0": WELL}
+    health: dict[str, dict[str, object]] = {"seal.0": SEAL, "witness.0": WELL}
+    health["record.0"] = {"now_ms": NOW}
     assert notes(health | {role: health[role] | changed}, NOW) == [said]
 
 
-def test_figures_for_the_strip() -> None:
-    health = {"witness.0": WELL | {"root_ms": 5.0, "digests_ms": 7.0}}
-    assert figures(health) == {"countersigned_ms": 5.0, "digests_ms": 7.0}
-    assert figures({}) == {"countersigned_ms": None, "digests_ms": None}
+@pytest.mark.parametrize(
+    ("changed", "proof"),
+    [
+        ({}, "agree"),
+        ({"root_ms": NOW - 700_000}, "late"),
+        ({"now_ms": NOW - 20_000}, "late"),
+        ({"state": "fault", "problem": "x"}, "wrong"),
+        ({"digests": "live and record disagree"}, "wrong"),
+    ],
+)
+def test_figures_for_the_strip(changed: dict[str, object], proof: str) -> None:
+    health = {"seal.0": SEAL, "witness.0": WELL | {"root_ms": NOW - 5, "digests_ms": 7.0} | changed}
+    found = figures(health, NOW)
+    assert found["proof"] == proof
+    assert found["digests_ms"] == 7.0
+
+
+def test_without_a_witness_nothing_is_known() -> None:
+    unknown = {"countersigned_ms": None, "digests_ms": None, "proof": None}
+    assert figures({}, NOW) == unknown

@@ -1,10 +1,14 @@
 """Fixtures of the record's tests: one ClickHouse stand-in a module, a process of its own."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
+from compute.archive import Archive
 from tests.clickhouse import ClickHouse
+
+names = (f"record_{number}" for number in count())
 
 
 @pytest.fixture(scope="module")
@@ -12,3 +16,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     server = ClickHouse(tmp_path_factory.mktemp("clickhouse")).start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def archive(server: ClickHouse) -> Iterator[Archive]:
+    """A database of the test's own, with its tables."""
+    archive = Archive(server.address, next(names))
+    archive.prepare()
+    yield archive
+    archive.close()

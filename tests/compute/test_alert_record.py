@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,6 @@ from tests.clickhouse import ROOT, ClickHouse
 
 SECOND = 1_000_000_000
 START_NS = 1_763_719_200_000_000_000
-names = (f"alerts_{number}" for number in count())
-
-
-@pytest.fixture
-def archive(server: ClickHouse) -> Iterator[Archive]:
-    archive = Archive(server.address, next(names))
-    archive.prepare()
-    yield archive
-    archive.close()
 
 
 def alert(number: int, **more: Any) -> Alert:

@@ -2,8 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +17,6 @@ from ingest.event import EVENT, Flag, Kind
 from tests.clickhouse import ClickHouse
 
 DAY_NS = 1_700_000_000_000_000_000
-names = (f"archive_{number}" for number in count())
-
-
-@pytest.fixture
-def archive(server: ClickHouse) -> Iterator[Archive]:
-    archive = Archive(server.address, next(names))
-    archive.prepare()
-    yield archive
-    archive.close()
 
 
 def frames(
@@ -231,7 +220,7 @@ def test_two_that_claim_at_once_are_told_apart(server: ClickHouse, archive: Arch
 
 
 def test_a_record_of_schema_1_is_brought_up_to_date(server: ClickHouse) -> None:
-    archive = Archive(server.address, next(names))
+    archive = Archive(server.address, "older")
     archive.command(f"CREATE DATABASE {archive.database}")
     first, last = seal(frames((0, 1), 0, [3, 4])), None
     for statement in old_ddl(archive.database):

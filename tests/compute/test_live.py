@@ -263,6 +263,17 @@ def test_a_gap_shows_on_the_instruments_and_in_the_count():
     assert live.intake.sequences.gaps == 5
 
 
+def test_the_report_tells_where_the_milliseconds_go():
+    bus = Memory()
+    live = make(Log(frames(10)), bus, cut_ms=0.0)
+    drain(live)
+    live._health_due = 0.0
+    live.step()
+    stages = bus.health["live.0"]["stages_ms"]
+    assert list(stages) == ["made_to_taken", "decode", "engine", "cut", "publish"]
+    assert all(0.0 <= p50 <= p99 for p50, p99 in stages.values())
+
+
 def test_a_new_instrument_takes_effect_live():
     bus = Memory()
     live = make(Log([]), bus)

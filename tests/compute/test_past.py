@@ -1,8 +1,5 @@
 """Bars, voids and books in a real ClickHouse engine, compared with the events themselves."""
 
-from collections.abc import Iterator
-from itertools import count
-
 import numpy as np
 import pytest
 
@@ -14,22 +11,17 @@ from compute.gather import fill
 from compute.row import SCHEMA
 from compute.table import BOOKS, POSITIONS
 from ingest.event import EVENT, Flag, Kind
-from tests.clickhouse import ClickHouse
 
 START_NS = 1_700_000_040_000_000_000  # A whole minute.
 SECOND_NS = 1_000_000_000
 PLACE = (0, 1)
-names = (f"past_{number}" for number in count())
 
 
 @pytest.fixture
-def archive(server: ClickHouse) -> Iterator[Archive]:
-    archive = Archive(server.address, next(names))
-    archive.prepare()
+def archive(archive: Archive) -> Archive:
     for statement in (*bars.ddl(archive.database), *snapshot.ddl(archive.database)):
         archive.command(statement)
-    yield archive
-    archive.close()
+    return archive
 
 
 def events(total: int, seed: int, seconds: float = 200.0) -> np.ndarray:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from tests.clickhouse import ROOT, ClickHouse
 
 PLACES = [(0, 0), (0, 1), (7, 0), (FILLS, 0)]
 START_NS = VirtualClock().ns
-names = (f"record_{number}" for number in count())
 
 
 def instruments(size: int = 8) -> list[Instrument]:
@@ -90,6 +89,7 @@ class Log:
     def __init__(self, messages: list[Message], batch: int = 7) -> None:
         self.messages, self.batch = messages, batch
         self.assigned = list(PLACES)
+        self.log = "this one"
         self.at: dict[tuple[int, int], int] = {}
         self.committed: dict[tuple[int, int], int] = {}
         self.on_commit: Callable[[], None] = lambda: None
@@ -130,13 +130,6 @@ class Table:
     def poll(self) -> list[Instrument]:
         rows, self.later = self.later, []
         return rows
-
-
-@pytest.fixture
-def archive(server: ClickHouse) -> Iterator[Archive]:
-    archive = Archive(server.address, next(names))
-    yield archive
-    archive.close()
 
 
 def recorder(log: Log, archive: Archive, folder: Path, clock: VirtualClock, **more: Any) -> Record:
@@ -506,6 +499,17 @@ def test_another_log_is_told_apart(archive: Archive, tmp_path: Path) -> None:
     log.at = {}  # Out of range, so the client begins anew.
     with pytest.raises(RecordError, match="begun anew"):
         made.step()
+
+
+def test_another_log_that_is_longer_is_told_apart(archive: Archive, tmp_path: Path) -> None:
+    log, clock = Log(market(6, 50)), VirtualClock()
+    run(recorder(log, archive, tmp_path, clock), log)
+    found = everything(archive)
+    other = Log(market(8, 400))
+    other.log = "that one"
+    with pytest.raises(RecordError, match=r"of another log .*this one, not that one"):
+        run(recorder(other, archive, tmp_path, clock), other)
+    assert everything(archive) == found
 
 
 def test_closing_records_what_waits(archive: Archive, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.meter import Histogram, Rate
+from ingest.meter import Histogram, Rate, Stages
 
 
 @given(st.lists(st.floats(0.002, 1e5), min_size=1, max_size=300), st.floats(0.01, 1.0))
@@ -32,3 +32,13 @@ def test_rate_is_of_the_interval():
     rate.add(100)
     assert rate.read(1_500_000_000) == pytest.approx(200)
     assert rate.read(1_500_000_000) == 0
+
+
+def test_stages_are_told_once():
+    stages = Stages("decode", "cut")
+    stages.add("cut", 1.0, 3.0)
+    stages.add("cut", 9.0)
+    told = stages.told()
+    assert told["decode"] == [None, None]
+    assert told["cut"] == [pytest.approx(3.0, rel=0.03), pytest.approx(9.0, rel=0.03)]
+    assert stages.told()["cut"] == [None, None]

@@ -2,29 +2,24 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app import probe, standins
 from app.moment import show
 from app.view import TOTAL
 from compute.archive import Archive
 from compute.bus import Bus
 from compute.screen import pages, recall
-from compute.table import INSTRUMENTS, LIVE_TABLES, RISK_TABLES
 from compute.tape import Tape
 from ingest import clock
-from tests.app.test_view import ROWS_MAX, Worker, instruments
 from tests.browser import chromium
 from tests.clickhouse import ClickHouse
+from tests.web import ROOT, Publisher, serving, until
 
-ROOT = Path(__file__).parents[2]
 FEEDS = """() => {
   const desk = tickglass.panel("grid").painter.desk;
   if (desk.sequence !== desk.painted || desk.taken || desk.unpainted) return null;
@@ -36,42 +31,6 @@ FEEDS = """() => {
 }"""
 
 
-class Publisher:
-    """What `live` and `risk` would tell, by hand."""
-
-    def __init__(self, url: str) -> None:
-        self.bus = Bus(url)
-        self.workers = [Worker(LIVE_TABLES), Worker(RISK_TABLES)]
-        self.random = np.random.default_rng(5)
-        table = self.workers[0].tables["instruments"]
-        table[:] = np.round(self.random.uniform(50, 150, table.shape), 2)
-        table[:, INSTRUMENTS.index("state")] = 0
-        table[:, INSTRUMENTS.index("ts_event")] = clock.now_ns() / 1e6
-        self.bus.set_reference(instruments().to_json())
-        self.tell()
-
-    def change(self, cells: int = 12) -> None:
-        table = self.workers[0].tables["instruments"]
-        for _ in range(cells):
-            row = int(self.random.integers(ROWS_MAX))
-            for name in ("bid", "ask", "last"):
-                table[row, INSTRUMENTS.index(name)] = round(self.random.uniform(50, 150), 2)
-        self.tell()
-
-    def tell(self) -> None:
-        for number, worker in enumerate(self.workers):
-            worker.ts_cut = clock.now_ns()
-            epoch, sequence, frame = worker.cut()
-            image = _packed(worker)
-            self.bus.publish(number, epoch, sequence, frame, image)
-
-
-def _packed(worker: Worker) -> bytes:
-    from compute import delta
-
-    return delta.pack_image(worker.tables, worker.epoch, worker.sequence, worker.ts_cut, {})
-
-
 @pytest.fixture
 def clickhouse(tmp_path):
     server = ClickHouse(tmp_path / "clickhouse").start()
@@ -81,32 +40,10 @@ def clickhouse(tmp_path):
 
 @pytest.fixture
 def web(redis, clickhouse, tmp_path):
-    """The product's own web process on a port of its own; the publisher has told its first."""
+    """The product's own web process; the publisher has told its first."""
     publisher = Publisher(redis)
-    port = standins.free_port()
-    known = {"DATA": tmp_path / "data", "REDIS": redis, "CLICKHOUSE": clickhouse.address}
-    environment = {f"TICKGLASS_{name}": str(value) for name, value in known.items()}
-    with (tmp_path / "web.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "web", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | environment | {"TICKGLASS_DATABASE": "tickglass"},
-            stderr=log,
-        )
-        try:
-            until(lambda: probe.listening(port), 40, (tmp_path / "web.log").read_text)
-            yield f"http://127.0.0.1:{port}", publisher
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def until(found, seconds: float, why=lambda: ""):
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.05)
-    return value
+    with serving(redis, clickhouse.address, tmp_path) as url:
+        yield url, publisher
 
 
 def settled(page) -> dict:

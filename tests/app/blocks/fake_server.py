@@ -30,6 +30,7 @@ from true_sessions import TrueSessions  # noqa: E402
 
 from app import blocks  # noqa: E402
 from app.blocks.column import BESIDE  # noqa: E402
+from app.push import unpack_acks  # noqa: E402
 from compute.incident import Incidents  # noqa: E402
 from compute.table import INSTRUMENTS, TABLES, State  # noqa: E402
 
@@ -417,16 +418,16 @@ class Fake:
 
 
 def hear_acks(fake: Fake) -> None:
-    """Catch the page's 24-byte binary frames before Bokeh's receiver sees them."""
+    """Catch the page's acknowledgements before Bokeh's receiver sees them."""
     bokeh_on_message = WSHandler.on_message
 
     async def on_message(self: Any, message: str | bytes) -> None:
-        if isinstance(message, bytes) and len(message) == 24:
-            magic, samples, sequence, worst = struct.unpack("<IIdd", message)
-            assert magic == 0x31414754
+        told = unpack_acks(message) if isinstance(message, bytes) else []
+        for _, samples, _held_ms, sequence, worst in told:
             for session in list(fake.sessions):
                 if self is session.handler:
                     session.ack(samples, sequence, worst)
+        if told:
             return
         await bokeh_on_message(self, message)
 

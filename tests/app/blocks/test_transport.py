@@ -16,7 +16,7 @@ from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
 from app.blocks.transport import AckReader, PageTransport, split_acks
-from app.push import ACK, ACK_MAGIC
+from app.push import ACK, ACK_MAGIC, ACKS_MAX, unpack_acks
 
 WAIT_SECONDS = 10.0
 
@@ -35,7 +35,15 @@ def frame(data: bytes, opcode: int, mask: bytes) -> bytes:
 
 
 def ack(sequence: int, mask: bytes) -> bytes:
-    return frame(ACK.pack(ACK_MAGIC, 1, sequence, 5.0), 2, mask)
+    return frame(ACK.pack(ACK_MAGIC, 1, 0, sequence, 5.0), 2, mask)
+
+
+def test_paints_that_a_page_tells_together_are_taken_one_by_one():
+    paints = [(ACK_MAGIC, k, 10 * k, float(k), 1.5 * k) for k in range(ACKS_MAX)]
+    message = b"".join(ACK.pack(*paint) for paint in paints)
+    assert split_acks(frame(message, 2, b"abcd")) == (paints, [], b"", b"")
+    assert unpack_acks(message[:-1]) == unpack_acks(b"") == unpack_acks(bytes(48)) == []
+    assert unpack_acks(message + message[:24]) == []  # More than a page may say at once.
 
 
 masks = st.binary(min_size=4, max_size=4)
@@ -66,7 +74,7 @@ frames = st.lists(
 def test_acks_are_taken_and_the_rest_stays_as_it_was(sent, cut):
     data = b"".join(raw for _, _, raw in sent)
     acks, pongs, rest, begun = split_acks(data)
-    assert [int(one[2]) for one in acks] == [n for kind, n, _ in sent if kind == "ack"]
+    assert [int(one[3]) for one in acks] == [n for kind, n, _ in sent if kind == "ack"]
     assert pongs == [data for kind, data, _ in sent if kind == "pong"]
     assert rest == b"".join(raw for kind, _, raw in sent if kind == "other")
     assert begun == b""
@@ -90,7 +98,7 @@ class Handler(WebSocketHandler):
         AckReader(self.ws_connection.stream, self.take, self.pongs.append)
         self.made.append(self)
 
-    def take(self, sequence, _latency_ms, _samples):
+    def take(self, sequence, _latency_ms, _samples, _held_ms):
         self.acks.append(sequence)
 
     gone = False
@@ -102,8 +110,8 @@ class Handler(WebSocketHandler):
         self.heard.append(message)
 
 
-async def opened():
-    """A server's handler and a client's bare socket."""
+async def opened(first=b""):
+    """A server's handler and a client's bare socket, that says `first` with its request."""
     Handler.made.clear()
     listener, port = bind_unused_port()
     server = HTTPServer(Application([("/ws", Handler)]))
@@ -111,7 +119,7 @@ async def opened():
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(
         b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" + first
     )
     await reader.readuntil(b"\r\n\r\n")
     await until(lambda: Handler.made)
@@ -153,6 +161,22 @@ def test_a_page_may_say_anything_in_any_pieces(piece):
         assert len(handler.pongs) == (acks + 4) // 5
         writer.close()
         await until(lambda: handler.gone)  # The end of the stream came through, too.
+        server.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 20, 30, 45])
+def test_a_frame_that_tornado_has_begun_to_read_is_completed(cut):
+    async def run():
+        data = frame(b"x" * 25, 1, b"mask") + ack(7, b"abcd") + frame(b"last", 1, b"mask")
+        server, handler, _, writer = await opened(data[:cut])
+        await asyncio.sleep(0.02)
+        writer.write(data[cut:])
+        await until(lambda: len(handler.heard) == 2 and handler.acks)
+        assert handler.heard == ["x" * 25, "last"]
+        assert handler.acks == [7]
+        writer.close()
         server.stop()
 
     asyncio.run(run())

@@ -1,0 +1,180 @@
+"""Rule: the tape against what the signed roots say of it; names the first wrong slice.
+
+Each statement (compute/tape_seal.py) says where each stream stood: its slices must lead there, leaf
+by leaf and link by link. Slices that are gone from the beginning of a stream have expired if they
+are older than the tape is kept; any other that is missing is a fault.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from compute import chain
+from compute.archive import Archive
+from compute.tape_row import SCREENS, TAPE, Sealed, Slice, leaf
+from compute.tape_seal import End, Stated, unpack
+
+READ_SLICES = 256  # At a time: some 20 MB.
+SELDOM_NS = 3_900 * 10**9  # What hardly changes is told once an hour.
+
+
+class Tally(NamedTuple):
+    """What was found of the tape."""
+
+    faults: list[str]
+    slices: int  # Read again and right
+    since: int  # Of these, behind what the newest statement names
+    expired: int  # Streams of which the beginning, or all, is no longer kept
+
+
+class _Track(NamedTuple):
+    """What is stated of one stream, by number."""
+
+    table: str
+    stream: str
+    ends: dict[int, End]
+
+
+def check(
+    archive: Archive,
+    stated: Iterable[Stated],
+    retained_ns: dict[str, int],
+    tell: Callable[[int], None] = lambda _slices: None,
+) -> Tally:
+    """All of it. `retained_ns`: for each table the moment before which slices may be gone."""
+    faults: list[str] = []
+    slices = since = expired = 0
+    tracks, broken = _tracks(stated)
+    faults += broken
+    for track in tracks:
+        found = _stream(archive, track, retained_ns.get(track.table, 0), tell)
+        faults += found.faults
+        slices, since, expired = slices + found.slices, since + found.since, expired + found.expired
+    known = {(track.table, track.stream) for track in tracks}
+    faults += [
+        f"the tape has a stream {stream} in {table} that begins before it was ever stated"
+        for table, stream in _old_strangers(archive, stated, known)
+    ]
+    return Tally(faults, slices, since, expired)
+
+
+def _tracks(stated: Iterable[Stated]) -> tuple[list[_Track], list[str]]:
+    tracks: dict[tuple[str, str], _Track] = {}
+    broken = []
+    for one in stated:
+        try:
+            _, ends = unpack(one.data)
+        except ValueError as error:
+            broken.append(f"statement {one.sealed.last} of the tape: {error}")
+            continue
+        for end in ends:
+            place = end.table, end.stream
+            track = tracks.setdefault(place, _Track(*place, {}))
+            track.ends[end.number] = end
+    return list(tracks.values()), broken
+
+
+def _old_strangers(
+    archive: Archive, stated: Iterable[Stated], known: set[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Streams that nothing states although statements were made after them."""
+    moments = [unpack(one.data)[0] for one in stated if _whole(one)]
+    if not moments:
+        return []
+    found = []
+    for table in (TAPE, SCREENS):
+        rows = archive.rows(
+            f"SELECT toString(stream), toUnixTimestamp64Nano(max(ts)) "
+            f"FROM {archive.database}.{table} GROUP BY stream"
+        )
+        # A stream is stated with the first statement after its newest slice but a minute.
+        late = max(moments) - 120 * 10**9
+        found += [(table, name) for name, ts in rows if ts < late and (table, name) not in known]
+    return found
+
+
+def _whole(one: Stated) -> bool:
+    try:
+        unpack(one.data)
+    except ValueError:
+        return False
+    return True
+
+
+def _stream(
+    archive: Archive, track: _Track, retained_ns: int, tell: Callable[[int], None]
+) -> Tally:
+    """One stream from its first slice that is there."""
+    where = f"{track.table} of {track.stream}"
+    left = dict(sorted(track.ends.items()))
+    before: Sealed | None = None
+    slices = since = expired = 0
+    for rows in _read(archive, track):
+        for row in rows:
+            number = row.slice.number
+            what = _fault(row, before)
+            if before is None:
+                gone = [left.pop(n) for n in list(left) if n < number]
+                if number and not _may_begin(row, gone, retained_ns):
+                    what = what or f"slices before {number} are gone, and not by retention"
+                expired += bool(number)
+            end = left.pop(number, None)
+            if not what and end is not None and end.link != row.link:
+                what = f"slice {number} is not the one that was stated"
+            missed = next(iter(left), number + 1)
+            if not what and missed < number:
+                what = f"slice {missed}, which was stated, is gone"
+            if what:
+                return Tally([f"{where}: {what}"], slices, since, expired)
+            before, slices = row, slices + 1
+            since += not left
+        tell(len(rows))
+    if left and (before is not None or any(end.ts >= retained_ns for end in left.values())):
+        last = next(reversed(left))
+        return Tally(
+            [f"{where}: it was stated up to slice {last}: the end is cut off"], slices, 0, 0
+        )
+    return Tally([], slices, max(0, since - 1), expired + bool(left))
+
+
+def _may_begin(row: Sealed, gone: Sequence[End], retained_ns: int) -> bool:
+    """Whether what was before the first slice that is there can have expired."""
+    if gone:
+        return all(end.ts < retained_ns for end in gone)
+    return row.slice.ts < retained_ns + SELDOM_NS
+
+
+def _fault(row: Sealed, before: Sealed | None) -> str:
+    number = row.slice.number
+    if leaf(row.slice) != row.digest:
+        return f"slice {number}: its bytes are not the bytes that were sealed"
+    if before is None:
+        first = number == 0 and chain.link(chain.ORIGIN, row.digest) != row.link
+        return f"slice {number}: its link does not begin a chain" if first else ""
+    if number <= before.slice.number:
+        return f"slice {number} stands twice"
+    if chain.link(before.link, row.digest) != row.link:
+        return f"slice {number}: its link does not follow from slice {before.slice.number}"
+    return ""
+
+
+def _read(archive: Archive, track: _Track) -> Iterator[Sequence[Sealed]]:
+    """Its slices by number, a few at a time."""
+    after = -1
+    while True:
+        found = archive.rows(
+            "SELECT number, toUnixTimestamp64Nano(ts_first), toUnixTimestamp64Nano(ts), whole, "
+            f"hex(data), hex(digest), hex(link) FROM {archive.database}.{track.table} "
+            "WHERE stream = {stream:String} AND toInt64(number) > {after:Int64} "
+            f"ORDER BY number LIMIT {READ_SLICES} WITH TIES",
+            {"stream": track.stream, "after": after},
+        )
+        if not found:
+            return
+        yield [
+            Sealed(
+                Slice(track.stream, number, first, ts, bool(whole), bytes.fromhex(data)),
+                *(bytes.fromhex(digest), bytes.fromhex(link)),
+            )
+            for number, first, ts, whole, data, digest, link in found
+        ]
+        after = found[-1][0]

@@ -1,0 +1,78 @@
+"""Who did what, and how clocks stood, stands on record once."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from compute.acts import Acts
+from compute.archive import Archive, ArchiveError
+from tests.clickhouse import ClickHouse
+
+names = (f"acts_{number}" for number in count())
+NOW = 1_700_000_000_000_000_000
+HEAD = {
+    "pages": [[NOW, "web.1-1", "ann", "Overview", "[]", 1]],
+    "acts": [[NOW + 1, "ann", "web.1-1", "acknowledge", "gross", '{"alert":"gross"}']],
+}
+HEALTH = {
+    "live.0": {"clocks": [{"source": 7, "offset_ms": -1.5, "uncertainty_ms": 0.25, "off": False}]}
+}
+
+
+@pytest.fixture
+def archive(server: ClickHouse) -> Iterator[Archive]:
+    made = Archive(server.address, next(names))
+    made.command(f"CREATE DATABASE {made.database}")
+    yield made
+    made.close()
+
+
+def stored(archive: Archive, table: str, what: str) -> list[tuple]:
+    return list(archive.rows(f"SELECT {what} FROM {archive.database}.{table} ORDER BY ts"))
+
+
+def test_who_did_what_stands_on_record(archive: Archive) -> None:
+    acts = Acts(archive)
+    acts.prepare()
+    acts.take_head(HEAD)
+    acts.insert()
+    acts.insert()
+    found = stored(archive, "actions", "toUnixTimestamp64Nano(ts), person, page, action, subject")
+    assert found == [
+        (NOW, "ann", "web.1-1", "open", "Overview"),
+        (NOW + 1, "ann", "web.1-1", "acknowledge", "gross"),
+    ]
+
+
+def test_clocks_are_told_once_a_minute(archive: Archive) -> None:
+    acts = Acts(archive)
+    acts.prepare()
+    for seconds in (0, 1, 59, 60, 61):
+        acts.take_health(HEALTH, NOW + seconds * 10**9)
+    acts.insert()
+    found = stored(archive, "clocks", "host, reference, offset_ns, uncertainty_ns")
+    assert found == [("source 7", "live.0", -1_500_000, 250_000)] * 2
+
+
+def test_what_an_answer_that_got_lost_had_written_is_not_written_again(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts, send, lost = Acts(archive), archive.send, [True]
+
+    def sent(*arguments: object) -> None:
+        send(*arguments)  # type: ignore[arg-type]
+        if lost.pop():
+            lost.append(False)
+            raise ArchiveError("no answer", away=True)
+        lost.append(False)
+
+    acts.prepare()
+    monkeypatch.setattr(archive, "send", sent)
+    acts.take_head(HEAD)
+    with pytest.raises(ArchiveError):
+        acts.insert()
+    acts.take_head({"pages": [[NOW + 5, "web.1-2", "bob", "Risk", "[]", 2]]})
+    acts.insert()
+    acts.insert()
+    assert [row[0] for row in stored(archive, "actions", "person")] == ["ann", "ann", "bob"]
