@@ -26,7 +26,7 @@ from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
-from compute.schema import FENCED, Keep, ddl, fence, migrations, tiers
+from compute.schema import FENCED, Keep, ddl, fence, migrations, thrift, tiers
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
 CONNECT_SECONDS = 3
@@ -122,6 +122,9 @@ class Archive:
                 )
         if not self.rows(f"SELECT 1 FROM {self.database}.versions LIMIT 1"):
             self._note(SCHEMA)
+        known = self.rows("SELECT name FROM system.merge_tree_settings")
+        if statement := thrift(self.database, {str(name) for (name,) in known}):
+            self.command(statement)
         if keep is not None:
             self._keep(keep)
 

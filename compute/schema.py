@@ -8,6 +8,7 @@ one part: all of it or nothing. What would be their use, dropping old months at 
 that expire do as well: an insert's rows stay together in every merge.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from compute.alert_row import COLUMNS
@@ -28,6 +29,9 @@ CODECS = {
     "volume": "Gorilla, LZ4",
 }
 STORED = f"topic, partition, intDiv(offset, {SEGMENT_FRAMES}), instrument, offset, `index`"
+# Statistics of every column, on by default since ClickHouse 26, answer no question of ours and cost
+# as much CPU as an insert; merges of few parts write each row again and again.
+THRIFT = {"auto_statistics_types": "''", "min_parts_to_merge_at_once": "10"}
 FENCED = ("events", "blocks", "alerts")  # Tables that take rows of the newest writer alone.
 
 
@@ -106,6 +110,12 @@ def migrations(database: str, version: int) -> tuple[str, ...]:
             f"EXCHANGE TABLES {database}.events AND {database}.events_2",
         )
     raise ValueError(f"no way from schema {version}")
+
+
+def thrift(database: str, known: Collection[str]) -> str:
+    """The statement that spares the server's CPU; "" where it knows none of the settings."""
+    chosen = [f"{name} = {value}" for name, value in THRIFT.items() if name in known]
+    return f"ALTER TABLE {database}.events MODIFY SETTING {', '.join(chosen)}" if chosen else ""
 
 
 def tiers(database: str, keep: Keep) -> str:
