@@ -13,6 +13,7 @@ been on its way to them and one message more.
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ import typer
 
 from app.flow import WINDOW
 from bench import teller
-from bench.browser import page
+from bench.browser import Page, page
 from bench.report import machine, report
 
 STAY, COME = 20, 5
@@ -56,9 +57,11 @@ def flat(found: dict[str, float]) -> bool:
     return rise <= found["noise_mib_per_hour"] or rise <= SHARE_PER_HOUR_MAX * found["mib"]
 
 
-def measure(minutes: float, folder: Path) -> dict[str, Any]:
-    """Figures of one run."""
-    moments, server_mib, heap_mib, opened = [], [], [], 0
+@contextlib.contextmanager
+def watched(
+    folder: Path, sessions: int
+) -> Iterator[tuple[psutil.Process, Page, teller.Crowd, teller.Teller]]:
+    """A web server, the browser and the crowd that look at it, and the market that ticks."""
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(teller.redis(folder))
         told = teller.Teller(address)
@@ -68,8 +71,15 @@ def measure(minutes: float, folder: Path) -> dict[str, Any]:
         stack.enter_context(told.telling(TICKS_PER_S))
         glass.goto(url)
         glass.wait_for("!!window.tickglass && window.tickglass.stats().total > 0", 30.0)
-        crowd = teller.Crowd(url, STAY)
+        crowd = teller.Crowd(url, sessions)
         stack.callback(crowd.stop)
+        yield server, glass, crowd, told
+
+
+def measure(minutes: float, folder: Path) -> dict[str, Any]:
+    """Figures of one run."""
+    moments, server_mib, heap_mib, opened = [], [], [], 0
+    with watched(folder, STAY) as (server, glass, crowd, told):
         crowd.ask(stall=0)
         begun = time.monotonic()
         while (now := time.monotonic() - begun) < 60 * minutes:
@@ -116,17 +126,7 @@ def woken(crowd: teller.Crowd) -> tuple[int, float]:
 def measure_stalled(minutes: float, folder: Path) -> dict[str, Any]:
     """Figures of pages that stop reading."""
     moments, server_mib, heap_mib = [], [], []
-    with contextlib.ExitStack() as stack:
-        address = stack.enter_context(teller.redis(folder))
-        told = teller.Teller(address)
-        process, port = stack.enter_context(teller.web(folder, address))
-        url, server = f"http://127.0.0.1:{port}/overview", psutil.Process(process.pid)
-        glass = stack.enter_context(page())
-        stack.enter_context(told.telling(TICKS_PER_S))
-        glass.goto(url)
-        glass.wait_for("!!window.tickglass && window.tickglass.stats().total > 0", 30.0)
-        crowd = teller.Crowd(url, 1 + STALLED)
-        stack.callback(crowd.stop)
+    with watched(folder, 1 + STALLED) as (server, glass, crowd, told):
         time.sleep(LOOK_SECONDS)
         glass.evaluate(HIDE)
         for number in range(1, STALLED + 1):

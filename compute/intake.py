@@ -7,13 +7,13 @@ up but tells no state.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ingest.event import EVENT, Kind
 from ingest.frame import HEADER_BYTES, Frame, FrameError, check, decode
-from ingest.instrument import Reference
+from ingest.instrument import Instrument, Reference
 from ingest.sequence import Piece, Sequences
 from ingest.source import Message
 
@@ -48,6 +48,20 @@ class Batch(NamedTuple):
     refused: list[tuple[Message, FrameError]]
 
 
+class Rows(Protocol):
+    """Where reference rows come from."""
+
+    def poll(self) -> list[Instrument]:
+        """Rows that came since."""
+
+
+class Grows(Protocol):
+    """Who has a row for each instrument: compute.engine.Engine."""
+
+    def grow(self, reference: Reference) -> None:
+        """Take new and changed instruments."""
+
+
 class Intake:
     """Decodes and judges messages against the reference data and the sequences seen so far."""
 
@@ -67,6 +81,15 @@ class Intake:
     def known(self) -> None:
         """Take note of the instruments that exist now."""
         self._exists = self.reference.array["asset_class"] >= 0
+
+    def renew(self, rows: Rows, engine: Grows) -> bool:
+        """Take reference rows that came since, here and in the engine; whether there were any."""
+        found = rows.poll()
+        if found:
+            self.reference.update(found)
+            self.known()
+            engine.grow(self.reference)
+        return bool(found)
 
     def take(self, messages: list[Message]) -> Batch:
         """Judge messages in order. Values of the returned arrays are copies, free to keep."""

@@ -235,18 +235,14 @@ class Live:
 
     def _refresh(self) -> bool:
         """Take reference rows that came since; whether there were any."""
-        rows = self.rows.poll()
-        if rows:
-            self.reference.update(rows)
-            self.intake.known()
-            self.engine.grow(self.reference)
+        came = self.intake.renew(self.rows, self.engine)
         if self._told_reference != self.reference.version and time.monotonic() >= self._retry_at:
             try:
                 self.bus.set_reference(self.reference.to_json())
                 self._told_reference = self.reference.version
             except BusError:  # Told when Redis is back: the version still differs.
                 self._wait_for_redis()
-        return bool(rows)
+        return came
 
     def _cut(self, now: float) -> None:
         engine, began = self.engine, time.perf_counter()

@@ -452,12 +452,7 @@ class Record:
 
     def _refresh(self) -> bool:
         """Take reference rows that came since; whether there were any."""
-        rows = self.rows.poll()
-        if rows:
-            self.reference.update(rows)
-            self.intake.known()
-            self.engine.grow(self.reference)
-        return bool(rows)
+        return self.intake.renew(self.rows, self.engine)
 
     # From rows to the record
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from compute.archive import Archive
 from tests.clickhouse import ClickHouse
+from tests.evidence import Case
 
 names = (f"record_{number}" for number in count())
 
@@ -25,3 +27,9 @@ def archive(server: ClickHouse) -> Iterator[Archive]:
     archive.prepare()
     yield archive
     archive.close()
+
+
+@pytest.fixture
+def case(archive: Archive, tmp_path: Path) -> Case:
+    """A record with its blocks and signed roots, for whoever forges it."""
+    return Case(archive, tmp_path / "audit").fill()

@@ -1,30 +1,16 @@
 """What retention has dropped is told as that; what somebody else has dropped is found."""
 
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
-
 import pytest
 
 from app.verification import retained_ns
 from compute import anchor, proof
-from compute.archive import Archive
 from compute.chain import Head
 from compute.evidence import Database
 from compute.proof import ProofError
 from compute.verify import Verdict, Verifier
-from tests.clickhouse import ClickHouse
 from tests.evidence import Case
 
-names = (f"retention_{number}" for number in count())
 PLACE = (0, 1)
-
-
-@pytest.fixture
-def case(server: ClickHouse, tmp_path: Path) -> Iterator[Case]:
-    archive = Archive(server.address, next(names))
-    yield Case(archive, tmp_path / "audit").fill()
-    archive.close()
 
 
 def verified(case: Case, retained: int) -> Verdict:

@@ -2,8 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,7 @@ from ingest.source import ALERTS
 from tests.clickhouse import ClickHouse
 from tests.evidence import PLACES, Case
 
-names = (f"verify_{number}" for number in count())
 PLACE = (0, 1)
-
-
-@pytest.fixture
-def case(server: ClickHouse, tmp_path: Path) -> Iterator[Case]:
-    archive = Archive(server.address, next(names))
-    yield Case(archive, tmp_path / "audit").fill()
-    archive.close()
 
 
 def test_alerts_are_topic_13() -> None:

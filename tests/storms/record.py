@@ -70,12 +70,7 @@ class Witness:
 
     def _refresh(self) -> bool:
         """As the recorder: on a busy machine rows may come after their first events."""
-        rows = self.rows.poll()
-        if rows:
-            self.reference.update(rows)
-            self.intake.known()
-            self.engine.grow(self.reference)
-        return bool(rows)
+        return self.intake.renew(self.rows, self.engine)
 
     def follow(self, seconds: float) -> None:
         """Take what comes for so long."""

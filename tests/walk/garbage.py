@@ -8,19 +8,9 @@ import struct
 import urllib.request
 from collections.abc import Iterator
 
+from bench.crowd import masked
+
 WAIT_SECONDS = 20.0
-
-
-def frame(opcode: int, data: bytes) -> bytes:
-    """One masked frame; the mask is nought, so the data stand in it as they are."""
-    size = len(data)
-    if size < 126:
-        head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
-    elif size < 65_536:
-        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
-    return head + bytes(4) + data
 
 
 def garbage() -> Iterator[tuple[str, bytes]]:
@@ -28,15 +18,15 @@ def garbage() -> Iterator[tuple[str, bytes]]:
     chance = random.Random(3)
     header = b'{"msgid": "1", "msgtype": "%s"}'
     yield "random bytes", chance.randbytes(5_000)
-    yield "binary", frame(2, chance.randbytes(300))
-    yield "text", frame(1, b"{")
-    yield "deep", frame(1, b"[" * 100_000)
-    yield "no such message", frame(1, header % b"NONSENSE") + 2 * frame(1, b"{}")
+    yield "binary", masked(chance.randbytes(300), 2)
+    yield "text", masked(b"{", 1)
+    yield "deep", masked(b"[" * 100_000, 1)
+    yield "no such message", masked(header % b"NONSENSE", 1) + 2 * masked(b"{}", 1)
     patch = header % b"PATCH-DOC", b"{}", b'{"events": [{"kind": "ModelChanged", "model": 7}]}'
-    yield "malformed patch", b"".join(frame(1, part) for part in patch)
-    yield "no text", frame(1, b"\xff\xfe\xfd")
-    yield "acknowledgements of nobody", b"".join(frame(2, os.urandom(24)) for _ in range(50))
-    yield "too long", frame(1, b"x" * (3 << 20))
+    yield "malformed patch", b"".join(masked(part, 1) for part in patch)
+    yield "no text", masked(b"\xff\xfe\xfd", 1)
+    yield "acknowledgements of nobody", b"".join(masked(os.urandom(24), 2) for _ in range(50))
+    yield "too long", masked(b"x" * (3 << 20), 1)
     yield "endless", struct.pack("!BBQ", 0x82, 0x80 | 127, 1 << 40) + bytes(4 << 20)
     yield "no mask", b"\x81\x02hi" * 100
 
