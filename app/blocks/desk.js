@@ -2,6 +2,7 @@
 // acknowledges what was painted, and keeps everything when the connection comes back.
 
 const SECOND = 1000, NARROW_PX = 1500, GIVEN_UP_MS = 40_000;
+const STEP_MS = 100, BUSY_STEP_MS = 500; // Between frames that nothing but a fading flash asks for.
 const CONFLATED_MIN = 1.5; // Steps of the server in one push: from here on the page says that it is shown fewer.
 
 class Desk {
@@ -280,6 +281,7 @@ class Desk {
   // ---- painting -------------------------------------------------------------------------------
   wake() {
     if (this.frame || !this.ready) return;
+    this.wokenAt = performance.now();
     this.frame = requestAnimationFrame(() => { this.frame = 0; this.draw(); });
   }
 
@@ -291,9 +293,11 @@ class Desk {
     this.strip.figuresUpdate();
     this.count.paints += 1;
     this.count.paint_ms += performance.now() - begun;
-    if (this.painters.some((p) => p.due && p.every_ms < SECOND)) { clearTimeout(this.later); this.later = setTimeout(() => this.wake(), PRICE_MS); }
+    // A page that is busy draws for numbers alone: what fades or is due waits for the next of them.
+    const busy = performance.now() - this.wokenAt > PROMPT_MS;
+    if (this.painters.some((p) => p.due && p.every_ms < SECOND)) { clearTimeout(this.later); this.later = setTimeout(() => this.wake(), busy ? BUSY_STEP_MS : PRICE_MS); }
     // A flash has four steps; frames between them would draw nothing new.
-    if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, 100);
+    if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, busy ? BUSY_STEP_MS : STEP_MS);
     if (!this.unpainted) return;
     const before = this.taken ? this.taken.stamps : [];
     this.taken = { sequence: this.sequence, arrived: this.arrived, stamps: before.concat(this.pending), hidden: document.hidden, conflated: this.conflated };

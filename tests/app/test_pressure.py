@@ -150,10 +150,14 @@ def test_pages_that_are_closed_are_forgotten(desk):
     told, server, url = desk
     port = url.split(":")[2].split("/")[0]
     crowd = teller.Crowd(url, 8)
+
+    def sessions():
+        return told.bus.health().get(f"web.{port}", {}).get("sessions", -1)
+
     try:
-        wait_for(lambda: told.bus.health()[f"web.{port}"]["sessions"] >= 8)
+        wait_for(lambda: sessions() >= 8)
         crowd.ask(close=8)
-        wait_for(lambda: told.bus.health()[f"web.{port}"]["sessions"] == 0)
+        wait_for(lambda: sessions() == 0)
         assert crowd.ask()["lost"] == 0
         assert server.is_running()
     finally:

@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import struct
+import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -22,13 +23,22 @@ def garbage() -> Iterator[tuple[str, bytes]]:
     yield "text", masked(b"{", 1)
     yield "deep", masked(b"[" * 100_000, 1)
     yield "no such message", masked(header % b"NONSENSE", 1) + 2 * masked(b"{}", 1)
-    patch = header % b"PATCH-DOC", b"{}", b'{"events": [{"kind": "ModelChanged", "model": 7}]}'
-    yield "malformed patch", b"".join(masked(part, 1) for part in patch)
     yield "no text", masked(b"\xff\xfe\xfd", 1)
     yield "acknowledgements of nobody", b"".join(masked(os.urandom(24), 2) for _ in range(50))
     yield "too long", masked(b"x" * (3 << 20), 1)
     yield "endless", struct.pack("!BBQ", 0x82, 0x80 | 127, 1 << 40) + bytes(4 << 20)
     yield "no mask", b"\x81\x02hi" * 100
+
+
+# Bokeh reads it, and answers that it cannot be done: a quant's own callback may fail like that.
+UNDOABLE = b"".join(
+    masked(part, 1)
+    for part in (
+        b'{"msgid": "1", "msgtype": "PATCH-DOC"}',
+        b"{}",
+        b'{"events": [{"kind": "ModelChanged", "model": 7}]}',
+    )
+)
 
 
 def opened(port: int) -> socket.socket:
@@ -54,14 +64,31 @@ def opened(port: int) -> socket.socket:
 
 def is_ended(sock: socket.socket, data: bytes) -> bool:
     """Say it; whether the server then ends the connection."""
+    return _heard(sock, data, None)
+
+
+def is_answered(sock: socket.socket, data: bytes, text: bytes) -> bool:
+    """Say it; whether the server then says `text`."""
+    return _heard(sock, data, text)
+
+
+def _heard(sock: socket.socket, data: bytes, text: bytes | None) -> bool:
+    deadline, heard = time.monotonic() + WAIT_SECONDS, b""
     try:
         sock.sendall(data)
-        while sock.recv(65_536):
-            pass
+        while time.monotonic() < deadline:
+            more = sock.recv(65_536)
+            heard += more
+            if text and text in heard:
+                return True
+            if not more:
+                break
+        else:
+            return False
     except TimeoutError:
         return False
     except OSError:
         pass
     finally:
         sock.close()
-    return True
+    return text is None
