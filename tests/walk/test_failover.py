@@ -1,11 +1,14 @@
 """Two web servers behind nginx, a real page, and servers that die, hang and are started anew."""
 
+import asyncio
 import json
 import signal
+import time
 from contextlib import ExitStack
+from http import HTTPStatus
 
 import pytest
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from app import probe
@@ -179,4 +182,11 @@ def test_a_page_of_elsewhere_gets_no_link(servers, in_loop):
 async def connect(servers, origin=None):
     origin = origin or f"http://127.0.0.1:{servers.port}"
     url = f"ws://127.0.0.1:{servers.port}/link"
-    return await websocket_connect(HTTPRequest(url, headers={"Origin": origin}))
+    deadline = time.monotonic() + BACK_SECONDS
+    while True:  # Servers that were killed before are left alone for a while.
+        try:
+            return await websocket_connect(HTTPRequest(url, headers={"Origin": origin}))
+        except HTTPClientError as error:
+            if error.code != HTTPStatus.BAD_GATEWAY or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.2)

@@ -229,6 +229,7 @@ def test_latency_is_counted_and_acknowledged(open_page, moving) -> None:
     assert len(samples) > 15 * 30  # 20 pushes a second, about 38 moving lines in each.
     assert all(0 < ms < 2000 for ms in samples)
     assert page.evaluate("() => tickglass.drain().length") < len(samples)
+    page.wait_for_timeout(300)  # Acknowledgements are gathered for a tenth of a second.
     acks = moving.ask(acks=1)
     sequences = [ack[0] for ack in acks]
     assert sequences == sorted(sequences)
