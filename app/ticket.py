@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +75,7 @@ def secret_of(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     # All servers of a machine start at once: the first to link its draft wins, all read that.
     if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         draft.touch(0o600)
         draft.write_text(secrets.token_hex(SECRET_BYTES))
         try:
