@@ -30,7 +30,8 @@ def garbage() -> Iterator[tuple[str, bytes]]:
     yield "no mask", b"\x81\x02hi" * 100
 
 
-# Bokeh reads it, and answers that it cannot be done: a quant's own callback may fail like that.
+# Bokeh reads it and answers that it cannot be done, as where a quant's own callback fails; before the
+# page's document is there it ends the connection.
 UNDOABLE = b"".join(
     masked(part, 1)
     for part in (
@@ -62,17 +63,8 @@ def opened(port: int) -> socket.socket:
     return sock
 
 
-def is_ended(sock: socket.socket, data: bytes) -> bool:
-    """Say it; whether the server then ends the connection."""
-    return _heard(sock, data, None)
-
-
-def is_answered(sock: socket.socket, data: bytes, text: bytes) -> bool:
-    """Say it; whether the server then says `text`."""
-    return _heard(sock, data, text)
-
-
-def _heard(sock: socket.socket, data: bytes, text: bytes | None) -> bool:
+def is_refused(sock: socket.socket, data: bytes, text: bytes | None = None) -> bool:
+    """Say it; whether the server then ends the connection, or says `text`."""
     deadline, heard = time.monotonic() + WAIT_SECONDS, b""
     try:
         sock.sendall(data)
@@ -91,4 +83,4 @@ def _heard(sock: socket.socket, data: bytes, text: bytes | None) -> bool:
         pass
     finally:
         sock.close()
-    return text is None
+    return True
