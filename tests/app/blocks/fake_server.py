@@ -30,7 +30,7 @@ from true_sessions import TrueSessions  # noqa: E402
 
 from app import blocks  # noqa: E402
 from app.blocks.column import BESIDE  # noqa: E402
-from app.flow import Flow  # noqa: E402
+from app.flow import WINDOW  # noqa: E402
 from app.push import unpack_acks  # noqa: E402
 from compute.incident import Incidents  # noqa: E402
 from compute.table import INSTRUMENTS, TABLES, State  # noqa: E402
@@ -53,7 +53,7 @@ class FakeSession:
         self.heard: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
         self.acks: list[tuple[int, int, float, float]] = []
-        self.flow = Flow()
+        self.in_flight: list[int] = []
         self.status_at = 0.0
         self.told = -1  # Version of the names and alerts that the page has.
         self.handler: Any = None
@@ -68,7 +68,7 @@ class FakeSession:
         assert all(isinstance(message.get(name, 0), int) for name in whole), message
         kind = message["type"]
         if kind == "ready":
-            self.ready, self.flow, self.status_at, self.told = True, Flow(), 0.0, -1
+            self.ready, self.in_flight, self.status_at, self.told = True, [], 0.0, -1
             self.handler = self.handlers()[-1]
             for view in self.views.values():
                 view["fresh"] = True
@@ -153,8 +153,8 @@ class FakeSession:
         return parts
 
     def push(self) -> None:
-        """Send what is due, unless the page does not keep up: by the product's own rule."""
-        if not self.ready or not self.flow.ready(time.monotonic()):
+        """Send what is due, unless too much is unpainted: two pushes, or the product's window."""
+        if not self.ready or len(self.in_flight) >= (WINDOW if self.server.arguments.all else 2):
             return
         if self.handler.ws_connection is None:
             self.ready = False
@@ -185,12 +185,12 @@ class FakeSession:
             "<IIddd", 0x31504754, len(parts), fake.sequence, time.time_ns() / 1e6, 42.0
         )
         framed = _framed(head + b"".join(parts))
-        self.flow.waiting.append((fake.sequence, time.monotonic()))
+        self.in_flight = [*self.in_flight, fake.sequence]
         self.handler.ws_connection.stream.write(framed)
 
-    def ack(self, samples: int, sequence: float, worst: float, held_ms: float) -> None:
+    def ack(self, samples: int, sequence: float, worst: float) -> None:
         self.acks.append((int(sequence), samples, worst, time.time()))
-        self.flow.painted(int(sequence), held_ms / 1e3, time.monotonic())
+        self.in_flight = [s for s in self.in_flight if s > sequence]
         self.push()
 
 
@@ -424,10 +424,10 @@ def hear_acks(fake: Fake) -> None:
 
     async def on_message(self: Any, message: str | bytes) -> None:
         told = unpack_acks(message) if isinstance(message, bytes) else []
-        for _, samples, held_ms, sequence, worst in told:
+        for _, samples, _held_ms, sequence, worst in told:
             for session in list(fake.sessions):
                 if self is session.handler:
-                    session.ack(samples, sequence, worst, held_ms)
+                    session.ack(samples, sequence, worst)
         if told:
             return
         await bokeh_on_message(self, message)
