@@ -354,10 +354,14 @@ def test_a_batch_that_fits_no_fetch_is_handed_out_all_the_same(producer, consume
 # Below Kafka's clients: bytes.
 
 
-def connect(address):
+def connect(address, receive_bytes=0):
+    """A client; with `receive_bytes` its system keeps no more than that, whatever it could."""
     host, port = address.split(":")
-    sock = socket.create_connection((host, int(port)), 5)
+    sock = socket.socket()
     sock.settimeout(5)
+    if receive_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    sock.connect((host, int(port)))
     return sock
 
 
@@ -517,12 +521,12 @@ def test_batches_that_are_not_whole_are_refused_and_leave_no_trace(
 def test_a_client_that_does_not_read_is_not_served_on(address, producer, topic, monkeypatch):
     monkeypatch.setattr(kafka_log, "UNSENT_BYTES_MAX", 4 << 20)
     write(producer, topic, [os.urandom(500_000)])
-    count, served = 100, []
+    count, served = 200, []
     fetched = kafka_log.Broker.fetched
     monkeypatch.setattr(
         kafka_log.Broker, "fetched", lambda *asked: served.append(asked) or fetched(*asked)
     )
-    with connect(address) as sock:
+    with connect(address, receive_bytes=1 << 16) as sock:
         for number in range(count):
             sock.sendall(framed(kafka_log.FETCH, 10, number, fetch(10, topic, 0)))
         time.sleep(0.2)
