@@ -1,6 +1,5 @@
 """Clients that open a page's WebSocket as a browser does, and then say what no browser says."""
 
-import contextlib
 import os
 import random
 import re
@@ -9,28 +8,30 @@ import struct
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from bench.crowd import masked
 
-WAIT_SECONDS, HEAR_SECONDS = 20.0, 2.0
+WAIT_SECONDS = 30.0
 
 
-def garbage() -> Iterator[tuple[str, bytes]]:
-    """What is said, once the socket is open."""
+def garbage() -> Iterator[tuple[str, bool, bytes]]:
+    """What is said once the socket is open, and whether the server must end it for that."""
     chance = random.Random(3)
     header = b'{"msgid": "1", "msgtype": "%s"}'
-    yield "random bytes", chance.randbytes(5_000)
-    yield "binary", masked(chance.randbytes(300), 2)
-    yield "text", masked(b"{", 1)
-    yield "deep", masked(b"[" * 100_000, 1)
-    yield "no such message", masked(header % b"NONSENSE", 1) + 2 * masked(b"{}", 1)
+    yield "random bytes", True, chance.randbytes(5_000)
+    yield "binary", True, masked(chance.randbytes(300), 2)
+    yield "text", True, masked(b"{", 1)
+    yield "no such message", True, masked(header % b"NONSENSE", 1) + 2 * masked(b"{}", 1)
+    yield "no text", True, masked(b"\xff\xfe\xfd", 1)
+    yield "nobody's", True, b"".join(masked(os.urandom(24), 2) for _ in range(50))
+    yield "too long", True, masked(b"x" * (3 << 20), 1)
+    yield "endless", True, struct.pack("!BBQ", 0x82, 0x80 | 127, 1 << 40) + bytes(4 << 20)
+    yield "no mask", True, b"\x81\x02hi" * 100
+    # Well formed for Bokeh, which answers it with an error or waits for the rest of it.
     patch = header % b"PATCH-DOC", b"{}", b'{"events": [{"kind": "ModelChanged", "model": 7}]}'
-    yield "malformed patch", b"".join(masked(part, 1) for part in patch)
-    yield "no text", masked(b"\xff\xfe\xfd", 1)
-    yield "acknowledgements of nobody", b"".join(masked(os.urandom(24), 2) for _ in range(50))
-    yield "too long", masked(b"x" * (3 << 20), 1)
-    yield "endless", struct.pack("!BBQ", 0x82, 0x80 | 127, 1 << 40) + bytes(4 << 20)
-    yield "no mask", b"\x81\x02hi" * 100
+    yield "malformed patch", False, b"".join(masked(part, 1) for part in patch)
+    yield "deep", False, masked(b"[" * 100_000, 1)
 
 
 def opened(port: int) -> socket.socket:
@@ -54,11 +55,36 @@ def opened(port: int) -> socket.socket:
     return sock
 
 
-def say(sock: socket.socket, data: bytes) -> None:
-    """Say it, and hear for a while what the server makes of it: an end, an answer, or nothing."""
-    deadline = time.monotonic() + HEAR_SECONDS
-    sock.settimeout(HEAR_SECONDS)
-    with sock, contextlib.suppress(OSError):
-        sock.sendall(data)
-        while time.monotonic() < deadline and sock.recv(65_536):
-            pass
+def ended(sock: socket.socket, data: bytes) -> bool:
+    """Say it, and hear what the server makes of it: did it end the connection in time?"""
+    deadline = time.monotonic() + WAIT_SECONDS
+    sock.settimeout(WAIT_SECONDS)
+    try:
+        with sock:
+            sock.sendall(data)
+            while time.monotonic() < deadline:
+                if not sock.recv(65_536):
+                    return True
+    except TimeoutError:
+        return False
+    except OSError:  # Reset, which is an end.
+        return True
+    return False
+
+
+def not_ended(port: int) -> list[str]:
+    """All of the garbage at once, each by a client of its own; what was not ended and should be."""
+    said = list(garbage())
+    sockets = [opened(port) for _ in said]
+    with ThreadPoolExecutor(len(said)) as clients:
+        answers = [
+            clients.submit(ended, sock, data) if must_end else clients.submit(sock.sendall, data)
+            for sock, (_, must_end, data) in zip(sockets, said, strict=True)
+        ]
+    for sock in sockets:
+        sock.close()
+    return [
+        name
+        for (name, must_end, _), answer in zip(said, answers, strict=True)
+        if must_end and not answer.result()
+    ]
