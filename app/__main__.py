@@ -13,12 +13,14 @@ from typing import Annotated, Any, Never
 
 import typer
 
-from app import audit_commands
+from app import audit_commands, check_commands, worker_commands
 from app.process import Stop, end_with, run, say
 from app.settings import PORT_MAX, ROOT, Settings, SettingsError, last_database, load, running
 
 USAGE, FAILURE = 2, 1
 EVENTS_PER_S = "events a second"
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+DEVELOPMENT = ("pytest", "playwright")  # Packages that say that development's are here.
 
 cli = typer.Typer(
     name="tickglass",
@@ -83,12 +85,16 @@ def up(  # noqa: PLR0913 (each argument is an option)
     ] = None,
     data: Data = None,
     partitions: Partitions = None,
+    live: worker_commands.Live = None,
+    record: worker_commands.Record = None,
     kafka: Kafka = None,
     redis: Redis = None,
     clickhouse: ClickHouse = None,
     seed: Seed = None,
     reference: Reference = None,
     fund: Fund = None,
+    layouts: check_commands.Layouts = None,
+    dev: check_commands.Dev = False,
 ) -> None:
     """Start everything on this machine: the demo market or recorded files, and the page.
 
@@ -100,13 +106,18 @@ def up(  # noqa: PLR0913 (each argument is an option)
         web=web,
         data=data,
         partitions=partitions,
+        live=live,
+        record=record,
         kafka=kafka,
         redis=redis,
         clickhouse=clickhouse,
         seed=seed,
         reference=reference,
         fund=fund,
+        layouts=layouts,
+        dev=dev or None,
     )
+    settings = worker_commands.dealt(settings)
     _check_fund(settings)
     if more and not replay:
         usage(f"up takes no path such as {more[0]} by itself. Did you mean --replay {more[0]}?")
@@ -178,16 +189,6 @@ def replay(  # noqa: PLR0913 (each argument is an option)
 
 
 @cli.command()
-def live(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
-    """Turn Kafka's frames into numbers and tell them through Redis."""
-    settings = load(kafka=kafka, redis=redis, data=data)
-    _need(settings, "kafka", "redis")
-    from app import loops
-
-    _run("live.0", settings, lambda: loops.live(settings))
-
-
-@cli.command()
 def risk(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
     """Turn live's numbers into Greeks, exposure and risk, and tell them through Redis."""
     settings = load(kafka=kafka, redis=redis, data=data)
@@ -195,23 +196,6 @@ def risk(kafka: Kafka = None, redis: Redis = None, data: Data = None) -> None:
     from app import loops
 
     _run("risk.0", settings, lambda: loops.risk(settings))
-
-
-@cli.command()
-def record(
-    kafka: Kafka = None,
-    redis: Redis = None,
-    clickhouse: ClickHouse = None,
-    database: Database = None,
-    data: Data = None,
-) -> None:
-    """Put every event of Kafka on the record in ClickHouse, once."""
-    given = {"kafka": kafka, "redis": redis, "clickhouse": clickhouse, "database": database}
-    settings = load(data=data, **given)
-    _need(settings, "kafka", "clickhouse")
-    from app import loops
-
-    _run("record.0", settings, lambda: loops.record(settings))
 
 
 @cli.command()
@@ -475,6 +459,7 @@ def _recorded(clickhouse: str | None, database: str | None, data: Path | None) -
 
 
 audit_commands.add(audit, _recorded)
+check_commands.add(cli)
 
 
 @cli.command()
@@ -500,7 +485,7 @@ def export(  # noqa: PLR0913 (each argument is an option)
     typer.echo(room.export(_recorded(clickhouse, database, data), order, out))
 
 
-@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cli.command(context_settings=PASSED_ON)
 def bench(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Which promise: one of the files in bench/.")],
@@ -514,15 +499,28 @@ def bench(
     os.execv(sys.executable, [sys.executable, "-m", f"bench.{name}", *context.args])
 
 
-@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cli.command(context_settings=PASSED_ON)
 def test(context: typer.Context) -> None:
     """Run the tests; what follows goes to pytest."""
+    _become_module("test", "pytest", *context.args)
+
+
+@cli.command(context_settings={**PASSED_ON, "help_option_names": []})
+def storm(context: typer.Context) -> None:
+    """Do harm to everything for --minutes, drawn from --seed, and check what must hold."""
+    _become_module("storm", "tests.storms.everything", *context.args)
+
+
+def _become_module(command: str, *words: str) -> Never:
+    """Go on as a module that needs what development needs."""
     import importlib.util
 
-    if importlib.util.find_spec("pytest") is None:
-        raise RuntimeError("pytest is not in this environment. Use ./tickglass test.")
+    missing = [name for name in DEVELOPMENT if importlib.util.find_spec(name) is None]
+    if missing:
+        packages = " and ".join(missing)
+        raise RuntimeError(f"No {packages} in {sys.prefix}: ./tickglass {command} installs them.")
     os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", *words])
 
 
 def _need(settings: Settings, *names: str) -> None:
@@ -546,6 +544,9 @@ def _run(role: str, settings: Settings, make: Any) -> Never:
         code = run(lambda: heart.around(make), idle_seconds=0)
         heart.failed = code != 0
     raise typer.Exit(code)
+
+
+worker_commands.add(cli, _need, _run)
 
 
 def _announcer(file: Path | None) -> Any:

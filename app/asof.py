@@ -1,9 +1,11 @@
 """Loop: a page of the past: the tables of a moment on the tape, played on at any speed.
 
 Enters: moments and speeds that the page asks for; slices of the tape (compute/asof.py), read in a
-thread. Leaves: the same tables that a mirror of live numbers has, so that views, sessions and
-blocks know no difference. Every such page has a mirror and a hub of its own, PASTS_MAX in a
-process. While one moment is being read only the newest wish is kept. Nothing is asked of `risk`.
+thread of the page's own. Leaves: the same tables that a mirror of live numbers has, so that views,
+sessions and blocks know no difference. Every such page has a mirror and a hub of its own, PASTS_MAX
+in a process. While one moment is being read only the newest wish is kept. What nobody waits for is
+read while the page stands: how far the tape reaches, and what lies beside the moment shown. Nothing
+is asked of `risk`.
 """
 
 import asyncio
@@ -12,14 +14,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from app.mirror import Mirror
 from app.session import Hub, Session, Transport
-from compute import delta
+from compute import delta, reports
 from compute.archive import Archive, ArchiveError
 from compute.asof import NOTES, STREAMS, Past, Told
 from compute.table import LIVE_TABLES, RISK_TABLES
@@ -30,8 +33,10 @@ STEP_SECONDS = 0.1  # Between two pictures of a play.
 REST_SECONDS = 0.5  # Rows are sorted again, and the span of the tape looked at, while it stands.
 SPAN_SECONDS = 5.0  # Between two looks at how far the tape reaches.
 SPEED_MIN, SPEED_MAX = 0.1, 60.0
+AHEAD_SPEED_MAX = 5.0  # A faster play skips most of what could be read ahead.
 OLD_SECONDS = 2.0  # `live` tells something four times a second: older is a hole.
 _TABLES = dict(zip(STREAMS, (LIVE_TABLES, RISK_TABLES), strict=True))
+_Read = TypeVar("_Read")
 
 
 class TooManyError(RuntimeError):
@@ -69,6 +74,7 @@ class PastMirror(Mirror):
 
     def show(self, moment: Moment) -> None:
         """Hold what was, as one step for the pages: only cells that differ have changed."""
+        self.names = moment.notes["names"] or self.names  # First: what places of quants mean.
         for stream, track in ((STREAMS[0], self.live), (STREAMS[1], self.risk)):
             image = moment.told.images.get(stream)
             if image is None:
@@ -76,7 +82,6 @@ class PastMirror(Mirror):
                 image = delta.Image(0, 0, 0, {}, empty)
             self.take_image(image, track)
         self.health = moment.health
-        self.names = moment.notes["names"] or self.names
         self.alerts = moment.notes["alerts"] or b"[]"
         rows = moment.notes["reference"]
         if rows and rows != self.reference_json:
@@ -118,6 +123,8 @@ class PastHub(Hub):
         self.problem = ""
         self.read_ms = 0.0
         self._span_at = -math.inf
+        self._beside: int | None = None  # The moment beside which all is read.
+        self._thread = ThreadPoolExecutor(1, "past")  # A move waits for nobody else's work.
         self._jumped = True
         self._shown = 0  # The move that the picture answers.
         self._chart_due = False
@@ -137,7 +144,8 @@ class PastHub(Hub):
     def stop(self) -> None:
         """Its page is gone."""
         super().stop()
-        self.loop.run_in_executor(None, self.past.archive.close)
+        self._thread.submit(self.past.archive.close)
+        self._thread.shutdown(wait=False)
 
     def play(self, message: dict[str, Any]) -> None:
         """Go to `ts_ms`, where given; play or stand; at `speed` times as fast as it was."""
@@ -179,30 +187,50 @@ class PastHub(Hub):
         self._wanted.clear()
         jumped, self._jumped = self._jumped, False
         standing = self.told is not None and self.told.ts == self.pictures.moment_ns
-        fresh = time.monotonic() - self._span_at <= SPAN_SECONDS
-        if standing and fresh and not jumped and not self.problem:
+        if standing and not jumped and not self.problem:
             self._charts()  # Whoever moves on waits for no chart.
+            await self._look_around()
             self.tick()
             return
         move = self.move  # While this is read, another may be asked for.
         began = time.monotonic()
-        try:
-            moment = await asyncio.to_thread(self._read, self.pictures.moment_ns)
-        except ArchiveError as error:
-            self.problem = str(error)
-        else:
-            self.problem, self.told = "", moment.told
-            self._shown = move
+        moment = await self._ask(self._read, self.pictures.moment_ns)
+        if moment:
+            self.told, self._shown = moment.told, move
             self.pictures.show(moment)
         self.read_ms = (time.monotonic() - began) * 1e3
         self._status_at = -1
         if jumped:
             self._forget_order()
         self.tick()
+        if self.playing:
+            await self._look_around()
+
+    async def _look_around(self) -> None:
+        """Read what nobody waits for: how far the tape reaches, and what lies beside the moment."""
+        if time.monotonic() - self._span_at > SPAN_SECONDS and not self._jumped:
+            self._span_at = time.monotonic()
+            self.span = await self._ask(self.past.span) or self.span
+            self._status_at = -1
+        ts = self.pictures.moment_ns
+        fast = self.playing and self.speed > AHEAD_SPEED_MAX
+        if ts != self._beside and not fast and not self._jumped:
+            self._beside = ts
+            await self._ask(self.past.around, ts)
+
+    async def _ask(self, read: Callable[..., _Read], *given: int) -> _Read | None:
+        """What the tape says; None, and the reason in `problem`, where it does not answer."""
+        try:
+            found = await self.loop.run_in_executor(self._thread, read, *given)
+        except ArchiveError as error:
+            self.problem = str(error)
+            return None
+        self.problem = ""
+        return found
 
     def _read(self, ts: int) -> Moment:
-        """In a thread: all of one moment."""
-        if time.monotonic() - self._span_at > SPAN_SECONDS:
+        """In the thread: all of one moment."""
+        if self.span is None:
             self._span_at, self.span = time.monotonic(), self.past.span()
         told = self.past.at(ts)
         notes = {name: self.past.note(name, ts) for name in NOTES}
@@ -232,8 +260,8 @@ class PastHub(Hub):
         """What the strip says: as it was then; and where on the tape we are."""
         mirror = self.pictures
         ts = self.told.ts if self.told else mirror.moment_ns
-        live, risk = (mirror.health.get(name, {}) for name in ("live.0", "risk.0"))
-        record = mirror.health.get("record.0", {})
+        live, record = (reports.of(mirror.health, kind) for kind in ("live", "record"))
+        risk = mirror.health.get("risk.0", {})
         made_ns = mirror.live.ts_cut
         hole = self.told.next_ns if self.told else None
         notes = [self.problem] if self.problem else []

@@ -103,18 +103,24 @@ def _add_rows(audit: typer.Typer, recorded: Recorded) -> None:
 
     @audit.command("prove")
     def prove(  # noqa: PLR0913 (each argument is an option)
-        row: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET[:INDEX]")],
+        what: Annotated[
+            str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET[:INDEX] | screen:WHO@MOMENT")
+        ],
         out: Annotated[Path | None, typer.Option(help="File of the proof.")] = None,
         clickhouse: ClickHouse = None,
         database: Database = None,
         data: Data = None,
         copy: Copy = None,
     ) -> None:
-        """Print a row and prove it: one file that anyone can check without the record."""
+        """Print a row, or what a screen showed, and prove it: one file to be checked anywhere.
+
+        WHO is a user or a page, as asof --user prints it; what else the web process of that page
+        showed in the same half minute is in the file.
+        """
         from app import verification
 
         settings = recorded(clickhouse, database, data)
-        typer.echo(verification.prove(settings, row, copy, out))
+        typer.echo(verification.prove(settings, what, copy, out))
 
     @audit.command("check")
     def check(

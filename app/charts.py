@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from app import curves
 from app.figures import KINDS, Figure, Past
 from app.mirror import Mirror
 from app.view import NO_FEED, section
@@ -24,6 +25,7 @@ TURN_SECONDS = 0.05
 FIGURES_MAX = 256  # Of one web process; who asks for more is told that there are too many.
 WISHES_MAX = 16  # Of one page.
 LOADS_MAX = 2
+_KINDS = {**KINDS, **curves.KINDS}
 _HEAD = struct.Struct("<4I")  # bytes of JSON, rows, columns, mode: 0 all, 1 written over by time
 
 
@@ -114,7 +116,7 @@ class Charts:
             self.shown = {name: one for name, one in self.shown.items() if name in used}
             if len(self.shown) >= FIGURES_MAX or len(mine) >= WISHES_MAX:
                 raise ValueError("too many figures are looked at")
-            self.shown[key] = Shown(key, KINDS[message["figure"]](message, self.hub.mirror))
+            self.shown[key] = Shown(key, _KINDS[message["figure"]](message, self.hub.mirror))
         mine[key] = 0
 
     def step(self, now: float) -> int:

@@ -121,7 +121,10 @@ def load(folder: Path) -> None:
     import compute.archive
     import compute.derived
     import compute.live
+    import compute.live_shards
+    import compute.merge
     import compute.record
+    import compute.record_shards
     import compute.risk
     import compute.tape  # noqa: F401
     from app.loops import compile_kernels

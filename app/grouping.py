@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from app.mirror import Mirror
-from app.view import GROUP, TOTAL, View, ViewKey
+from app.view import GROUP, TOTAL, View, ViewKey, column_at
 from compute.table import POSITIONS
 
 SUM_SECONDS = 0.2  # As often as any other total comes.
@@ -125,10 +125,7 @@ class Grouped(View):
 
     def kind(self, place: int) -> str:
         """What a head may do with the view's column: sum, last, count or none."""
-        number = int(self.columns[place])
-        own = self.sides[0]
-        side, number = (own, number) if number < own.width else (self.sides[1], number - own.width)
-        column = side.columns[number]
+        column = column_at(self.key.table, int(self.columns[place]))
         return "count" if column.name in COUNTS else column.aggregate
 
     def _sum(self) -> None:

@@ -22,6 +22,7 @@ BEAT_SECONDS = 0.25  # A reader that misses five of them in a row speaks of sile
 MAKING = {  # What takes its time before a role's first step, for people.
     "live": "reads the reference rows and compiles its kernels",
     "record": "reads the reference rows and compiles its kernels",
+    "merge": "waits for the tables of all partitions",
     "risk": "reads positions and limits",
     "replay": "makes the market and waits for its readers",
     "web": "waits for the first image",

@@ -31,6 +31,9 @@ ROWS_SECONDS_MAX = 15.0  # A market without instruments is a market that has not
 # would show in every cell.
 SWITCH_SECONDS = 0.0005
 BEAT_SECONDS = 1.0
+LIVE_LEASE_SECONDS = 1.5  # A worker that dies is missed for so long, if it is not started again.
+LIVE_BUSY_SECONDS = 5.0  # Two rounds with a Redis that does not answer take four.
+RECORD_LEASE_SECONDS = 5.0
 QUIET_SECONDS = 0.2  # So long after the last row no more are on their way: 4 fetches.
 
 
@@ -41,7 +44,9 @@ class PatientRows(ReferenceSource):
         """Every row there is; waits for the first one at most `seconds`."""
         rows = super().read_all()
         deadline = time.monotonic() + seconds
-        quiet_at = time.monotonic() + QUIET_SECONDS
+        # Who starts again finds rows of long ago, and has nothing to wait for.
+        quiet_s = clock.now_ns() / 1e9 - self.newest_ms / 1e3
+        quiet_at = time.monotonic() + QUIET_SECONDS - max(0.0, quiet_s)
         while time.monotonic() < (quiet_at if rows else deadline):
             more = self.poll()
             if more:
@@ -52,21 +57,55 @@ class PatientRows(ReferenceSource):
         return rows
 
 
-def live(settings: Settings) -> Loop:
-    """Kafka's frames -> numbers -> Redis."""
+def live(settings: Settings, worker: int | None = None) -> Loop:
+    """Kafka's frames -> numbers -> Redis; as number `worker` of several, those of its shards."""
     from compute.live import Live
     from ingest.source import Publisher, Source
 
-    loop = Live(
-        Source(settings.kafka, "live"),
-        PatientRows(settings.kafka, "live"),
-        Bus(settings.redis),
-        Publisher(settings.kafka),
-        books=_fund(settings).books,
-    )
-    compile_kernels(loop.engine, settings.data)
+    source, rows = Source(settings.kafka, "live"), PatientRows(settings.kafka, "live")
+    bus, quarantine = Bus(settings.redis), Publisher(settings.kafka)
     sys.setswitchinterval(SWITCH_SECONDS)
+    if worker is not None:
+        from compute.live_shards import LiveShards
+        from compute.worker import SharedRows
+
+        compile_kernels(Engine(Reference()), settings.data)
+        role = f"live.{worker}"
+        shards = LiveShards(role, SharedRows(rows), bus, quarantine, _fund(settings).books)
+        return _worker(settings, role, source, shards, (LIVE_LEASE_SECONDS, LIVE_BUSY_SECONDS))
+    loop = Live(source, rows, bus, quarantine, books=_fund(settings).books)
+    compile_kernels(loop.engine, settings.data)
     return loop
+
+
+def _worker(
+    settings: Settings, role: str, source: Any, kind: Any, seconds: tuple[float, float]
+) -> Loop:
+    """A worker of several; `seconds`: of its leases, and of a round after which it hangs."""
+    from compute.share import Share
+    from compute.worker import Worker
+    from ingest.shard import Shards
+
+    frames, (lease_s, busy_s) = Shards(source), seconds
+    started_ms = clock.now_ns() // 1_000_000
+    share = Share(Bus(settings.redis), role, frames.count, lease_s, started_ms, busy_s=busy_s)
+    return Worker(share.start(), frames, kind, now_ns=clock.now_ns)
+
+
+def merge(settings: Settings) -> Loop:
+    """What several workers of `live` tell -> one stream."""
+    from compute.follow import ReferenceFollower
+    from compute.merge import Merge
+    from ingest.shard import Shards
+    from ingest.source import Source
+
+    bus, topic = Bus(settings.redis), PatientRows(settings.kafka, "merge")
+    first = topic.read_all()
+    topic.close()
+    source = Source(settings.kafka, "merge")
+    shards = Shards(source).count
+    source.close()
+    return Merge(ReferenceFollower(bus, first), bus, shards)
 
 
 def risk(settings: Settings) -> Loop:
@@ -78,8 +117,10 @@ def risk(settings: Settings) -> Loop:
 def _risk(settings: Settings) -> Loop:
     from compute import factor, options
     from compute.alerts import RESTORE_NS, Alerts
+    from compute.attribution import Attribution
     from compute.exposure import Exposure
     from compute.follow import ReferenceFollower
+    from compute.quant_part import QuantPart
     from compute.rates_part import RatesPart, rehearsed
     from compute.risk import Risk
     from compute.warm import Deferred, Task, Warming
@@ -90,6 +131,8 @@ def _risk(settings: Settings) -> Loop:
     topic.close()
     exposure = Exposure(_fund(settings), factor.demo, prepared=False)
     exposure.prepare()
+    attribution = Attribution(exposure)
+    attribution.prepare()
     rates = RatesPart(exposure.take_key_rates)
 
     def rate(currency: str, years: float) -> float:
@@ -105,7 +148,13 @@ def _risk(settings: Settings) -> Loop:
         Task("options", lambda: options.rehearsed(rate)),
     )
     warming = Warming(tasks).start()
-    parts = (Deferred(tasks[0], warming), Deferred(tasks[2]), exposure)
+    parts = (
+        Deferred(tasks[0], warming),
+        Deferred(tasks[2]),
+        exposure,
+        attribution,
+        QuantPart(settings.layout_folders),
+    )
     alerts = Alerts(exposure, bus, Publisher(settings.kafka, once=True))
     told = Source(settings.kafka, "risk", patience=SELDOM, topics=(ALERTS_TOPIC,))
     alerts.restore(told.read_since(clock.now_ns() - RESTORE_NS))
@@ -113,8 +162,8 @@ def _risk(settings: Settings) -> Loop:
     return Risk(ReferenceFollower(bus, first), bus, parts, desk=alerts)
 
 
-def record(settings: Settings) -> Loop:
-    """Kafka's frames -> rows in ClickHouse."""
+def record(settings: Settings, worker: int | None = None) -> Loop:
+    """Kafka's frames -> rows in ClickHouse; as number `worker` of several, those of its shards."""
     from compute.alert_record import AlertRecord
     from compute.archive import Archive
     from compute.checkpoint import Checkpoints
@@ -123,21 +172,49 @@ def record(settings: Settings) -> Loop:
     from compute.schema import Keep
     from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
 
+    rows, digests = PatientRows(settings.kafka, "record"), Publisher(settings.kafka)
+    source = Source(settings.kafka, "record")
+    keep = Keep(settings.record_hot_days, settings.record_keep_years, settings.record_volume)
+    folder = settings.data / "checkpoints" / settings.database
+
+    def alerts(archive: Archive) -> AlertRecord:
+        topic = Source(settings.kafka, "record", patience=SELDOM, topics=(ALERTS_TOPIC,))
+        return AlertRecord(topic, archive)
+
+    if worker is not None:
+        from compute.record_shards import RecordShards
+        from compute.worker import SharedRows
+
+        compile_kernels(Engine(Reference()), settings.data)
+        role, bus = f"record.{worker}", Bus(settings.redis)
+        shards = RecordShards(
+            *(SharedRows(rows), settings.clickhouse, settings.database, folder / "shards"),
+            alerts=alerts,
+            digests=digests,
+            report=lambda health: _asked(lambda: bus.report(role, health), False),
+            legs=lambda: _asked(lambda: bus.swap_legs({}), {}),
+            keep=keep,
+        )
+        return _worker(settings, role, source, shards, (RECORD_LEASE_SECONDS, 0.0))
     archive = Archive(settings.clickhouse, settings.database)
-    alerts = Source(settings.kafka, "record", patience=SELDOM, topics=(ALERTS_TOPIC,))
     loop = Record(
-        Source(settings.kafka, "record"),
-        PatientRows(settings.kafka, "record"),
-        archive,
-        Checkpoints(settings.data / "checkpoints" / settings.database),
-        alerts=AlertRecord(alerts, archive),
+        *(source, rows, archive, Checkpoints(folder)),
+        alerts=alerts(archive),
         derived=Derived(archive),
-        digests=Publisher(settings.kafka),
+        digests=digests,
         tell=_teller(settings, "record.0"),
-        keep=Keep(settings.record_hot_days, settings.record_keep_years, settings.record_volume),
+        keep=keep,
     )
     compile_kernels(loop.engine, settings.data)
     return loop
+
+
+def _asked[T](ask: Callable[[], T], without: T) -> T:
+    """What Redis answers, or `without` it: it may be away."""
+    try:
+        return ask()
+    except BusError:
+        return without
 
 
 def tape(settings: Settings) -> Loop:

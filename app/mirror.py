@@ -15,9 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from app import quant
 from compute import delta
 from compute.bus import AsyncBus, BusError
-from compute.table import ANALYTICS, INSTRUMENTS, POSITIONS, RISK, TABLES
+from compute.table import (
+    ANALYTICS,
+    INSTRUMENTS,
+    POSITIONS,
+    QUANT,
+    QUANT_POSITIONS,
+    RISK,
+    TABLES,
+    Table,
+)
 from ingest import clock
 from ingest.instrument import Reference
 from ingest.meter import Stages
@@ -31,10 +41,16 @@ STALE_SECONDS = 1.0  # `live` tells something four times a second; silence this 
 HISTORY_COLUMNS = ("last", "vwap", "volume")
 STAGE_SAMPLES_MAX = 128  # Rows of a cut whose way is timed: 200 cuts/s make 25,000 samples/s.
 NOTE_BYTES_MAX = 1 << 20  # Names or alerts; more is no news for a page.
-# Tables whose rows mean the same, the second told by `risk`: they grow together.
-BESIDE = {INSTRUMENTS.name: ANALYTICS, POSITIONS.name: RISK}
-_PARTNER = {name: table.name for name, table in BESIDE.items()}
-_PARTNER |= {partner: name for name, partner in _PARTNER.items()}
+# Tables whose rows mean those of the first, told by `risk`: they grow together.
+BESIDE: dict[str, tuple[Table, ...]] = {
+    INSTRUMENTS.name: (ANALYTICS, QUANT),
+    POSITIONS.name: (RISK, QUANT_POSITIONS),
+}
+_TOGETHER = {
+    each: (name, *(table.name for table in tables))
+    for name, tables in BESIDE.items()
+    for each in (name, *(table.name for table in tables))
+}
 _BY_NAME = {table.name: table for table in TABLES}
 
 Entries = list[tuple[int, int, bytes]]  # epoch, sequence, frame
@@ -72,7 +88,8 @@ class Mirror:
         self.reference_version = 0  # Local: one step for each time that rows were taken.
         self.reference = Reference()
         self.reference_json = b"[]"
-        self.names = self.alerts = b""  # JSON as told; empty: not told yet.
+        self.names = b""  # JSON as told; empty: not told yet.
+        self.alerts = b""  # As names.
         self.health: dict[str, dict[str, Any]] = {}
         self.health_problem = ""
         self.listeners: list[Callable[[], None]] = []
@@ -83,7 +100,7 @@ class Mirror:
         self._stamp_sequence = np.zeros((0, STAMPS), np.int64)
         self._stamp_oldest = np.zeros((0, STAMPS), np.int64)
         self._stamp_next = np.zeros(0, np.int64)
-        self._reference_seen: tuple[Any, Any] = (None, None)
+        self._reference_seen: tuple[tuple[Any, Any], ...] = ()
 
     @property
     def reference(self) -> Reference:
@@ -94,6 +111,16 @@ class Mirror:
     def reference(self, rows: Reference) -> None:
         self._reference = rows
         self.reference_version += 1
+
+    @property
+    def names(self) -> bytes:
+        """What numbers mean, as `risk` told it; setting it says which quant column is where."""
+        return self._names
+
+    @names.setter
+    def names(self, data: bytes) -> None:
+        if data != getattr(self, "_names", None):
+            self._names, self._quant = data, quant.told(data)
 
     @property
     def problem(self) -> str:
@@ -157,6 +184,8 @@ class Mirror:
             self._say(track, f"waiting for {track.role}'s first image")
             return
         image = delta.unpack_image(data)
+        if track is self.risk:  # Told before the first delta of its epoch.
+            self.names = _json(await self.bus.names(), dict) or self.names
         self.take_image(image, track)
         async for entries in self.bus.deltas(image.epoch, image.sequence, track.worker):
             if entries and not self.take(entries, track):
@@ -181,7 +210,13 @@ class Mirror:
         """
         track = track or self.live
         self.sequence += 1
-        for name, table in image.tables.items():
+        tables = dict(image.tables)
+        if track is self.risk:  # Without quant columns there is no table of them.
+            tables = {name: _BY_NAME[name].empty(0) for name in quant.TABLES} | tables
+        for name, told in tables.items():
+            table = told
+            if quant.is_quant(name):
+                table = quant.translated(told, self._quant_places(name, image.epoch))
             self._grow(name, len(table))
             mine, marks = self.tables[name], self.changed[name]
             differs = mine[: len(table)].view(np.int64) != table.view(np.int64)
@@ -211,6 +246,9 @@ class Mirror:
                 break
             (_, _, ts_cut), sections = delta.unpack(frame)
             for section in sections:
+                if quant.is_quant(section.table.name):
+                    self._apply_quant(section, epoch)
+                    continue
                 self._apply(section)
                 if timed and section.table is INSTRUMENTS:
                     self._stamp(section, ts_cut)
@@ -242,6 +280,20 @@ class Mirror:
         self.tables[name].reshape(-1)[cells] = section.values
         self.changed[name].reshape(-1)[cells] = self.sequence
 
+    def _quant_places(self, name: str, epoch: int) -> np.ndarray:
+        """Our place of each of the worker's; all -1 where the names are of another epoch."""
+        nowhere = np.full(_BY_NAME[name].width, -1)
+        return self._quant.places.get(name, nowhere) if epoch == self._quant.epoch else nowhere
+
+    def _apply_quant(self, packed: delta.Packed, epoch: int) -> None:
+        name, section = packed.table.name, delta.section_of(packed)
+        self._grow(name, section.capacity)
+        places = self._quant_places(name, epoch)[section.columns]
+        known = places >= 0
+        cells = section.rows[known], places[known]
+        self.tables[name][cells] = section.values[known]
+        self.changed[name][cells] = self.sequence
+
     def _stamp(self, section: delta.Packed, ts_cut: int) -> None:
         rows = section.touched.astype(np.int64)
         turn = self._stamp_next.take(rows)
@@ -255,19 +307,17 @@ class Mirror:
         self._stages.add("made_to_cut", *((ts_cut - section.oldest_ns[::every]) / 1e6).tolist())
 
     def _grow(self, name: str, rows: int) -> None:
-        """Give a table and the one beside it `rows` rows, blank and never changed."""
+        """Give a table and those beside it `rows` rows, blank and never changed."""
         have = len(self.tables[name])
         if rows <= have:
             return
-        for each in (name, _PARTNER.get(name)):
-            if each is None:
-                continue
+        for each in _TOGETHER.get(name, (name,)):
             grown = _BY_NAME[each].empty(rows)
             grown[:have] = self.tables[each]
             marks = np.zeros(grown.shape, np.int64)
             marks[:have] = self.changed[each]
             self.tables[each], self.changed[each] = grown, marks
-        if INSTRUMENTS.name in (name, _PARTNER.get(name)):
+        if INSTRUMENTS.name in _TOGETHER.get(name, (name,)):
             more = rows - have
             empty = np.zeros((more, STAMPS), np.int64)
             self._stamp_sequence = np.concatenate((self._stamp_sequence, empty))
@@ -309,9 +359,9 @@ class Mirror:
     async def _hear(self) -> None:
         """Health, and what is read again when it says so: reference; names and alerts always."""
         self.health = await self.bus.health()
-        live = self.health.get(f"live.{self.worker}", {})
-        seen = live.get("instruments"), live.get("reference_version")
-        if seen not in ((None, None), self._reference_seen) and await self._load_reference():
+        live = [one for role, one in self.health.items() if role.startswith("live.")]
+        seen = tuple((one.get("instruments"), one.get("reference_version")) for one in live)
+        if seen not in ((), self._reference_seen) and await self._load_reference():
             self._reference_seen = seen
         self.names = _json(await self.bus.names(), dict) or self.names
         self.alerts = _json(await self.bus.alerts(), list) or self.alerts

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.view import json_section
 from app.watch import SILENT, RoleState, Told, Watch, told
+from compute import reports as reports_room
 
 OPERATIONS = "operations"  # Kind of the feed.
 SECTION = 10  # Kind of its section: JSON.
@@ -36,7 +37,7 @@ def section_of(feed: int, reports: Told, watch: Watch | None) -> bytes:
 
 def whole(reports: Told, watch: Watch) -> dict[str, Any]:
     """All of it, as the page reads it (app/blocks/operations.js)."""
-    live = reports.get("live.0", {})
+    live = reports_room.of(reports, "live")
     webs = [one for one in watch.roles if one.role.startswith("web.")]
     return {
         "state": watch.state,
@@ -71,7 +72,7 @@ def _server(one: RoleState) -> dict[str, Any]:
 
 def _ways(reports: Told, webs: list[RoleState], role: str, name: str) -> list[float | None]:
     """p50 and p99 in ms of a stage: of live, or of the server where it took longest."""
-    found: list[Any] = [reports.get("live.0", {})]
+    found: list[Any] = [reports_room.of(reports, "live")]
     if role == "web":
         found = [one.report for one in webs]
     ways = [one.get("stages_ms", {}).get(name) for one in found]

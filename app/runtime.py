@@ -23,15 +23,18 @@ from app.blocks.page import lighten, page_of
 from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
 from app.health import Health, routes
 from app.heartbeat import Heartbeat
+from app.layout import written
 from app.mirror import Mirror
 from app.process import settle
+from app.quant import COLUMNS
 from app.resume import Resume, secret
 from app.screens import Screens
 from app.session import Hub, Session
-from app.settings import ROOT, Settings
+from app.settings import Settings
 from app.ticket import TICKET_SECONDS
 from app.watch import Watch
 from compute.bus import AsyncBus, Bus
+from compute.quant_read import read_all
 from ingest import clock
 
 KEEP_ALIVE_MS = 1_000  # So that a proxy notices a hung server in seconds.
@@ -65,6 +68,8 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
         hub.charts.past = _past_of(settings)
         hub.screens = Screens(hub.mirror.bus, f"{hub.role}-{hub.epoch}")
         hub.watch = Watch()
+        if settings.dev:
+            hub.written = lambda: written(settings.layout_folders)
         Runtime.hub, Runtime.health = hub, Health(hub, hub.watch)
         loop.call_soon_threadsafe(hub.start)
         loop.call_soon_threadsafe(lambda: _watched(settings, hub))
@@ -111,7 +116,7 @@ def _past(live: Hub, text: str) -> Hub:
     """A hub of its own for a page that shows the past; what stands in the way is an error page."""
     from app.asof import PASTS_MAX, PastHub, TooManyError  # Only who looks back needs ClickHouse.
     from app.moment import parse
-    from compute.archive import Archive
+    from compute.archive import PROMPT_SECONDS, Archive
 
     settings = settings_room.load()
     if not settings.clickhouse:
@@ -121,7 +126,7 @@ def _past(live: Hub, text: str) -> Hub:
             f"{PASTS_MAX} pages of this server show the past already. Close one of them."
         )
     moment_ns = parse(text, clock.now_ns())
-    archive = Archive(settings.clickhouse, settings.database)
+    archive = Archive(settings.clickhouse, settings.database, PROMPT_SECONDS)
     past = PastHub(live, archive, moment_ns, _history_at(settings))
     past.charts.past = _past_of(settings)
     Runtime.pasts.add(past)
@@ -167,13 +172,13 @@ def _history(settings: Settings) -> Callable[[int], Any] | None:
 def _history_at(settings: Settings) -> Callable[[int, int], Any]:
     """The same for (row, moment in ns at which the chart ends)."""
     from compute import history
-    from compute.archive import Archive
+    from compute.archive import PROMPT_SECONDS, Archive
 
     archive: list[Archive] = []
 
     def load(row: int, now_ns: int) -> Any:
         if not archive:
-            archive.append(Archive(settings.clickhouse, settings.database))
+            archive.append(Archive(settings.clickhouse, settings.database, PROMPT_SECONDS))
         return history.series(archive[0], row, now_ns - PAST_SECONDS * 10**9, now_ns, 1.0)
 
     return load
@@ -184,14 +189,15 @@ def _past_of(settings: Settings) -> Any:
     if not settings.clickhouse:
         return None
     from app.charts import Record
-    from compute.archive import Archive
+    from compute.archive import PROMPT_SECONDS, Archive
 
-    return Record(lambda: Archive(settings.clickhouse, settings.database))
+    return Record(lambda: Archive(settings.clickhouse, settings.database, PROMPT_SECONDS))
 
 
-def layouts() -> dict[str, str]:
-    """Path on the server -> file of every desk."""
-    return {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))}
+def layouts(settings: Settings) -> dict[str, Path]:
+    """Path on the server -> file of every desk; one's own stand before the shipped ones."""
+    files = [path for one in settings.layout_folders for path in sorted(one.glob("*.py"))]
+    return {path.stem: path for path in files}
 
 
 def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
@@ -199,7 +205,9 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     pn.config.reconnect = True
     origins = [f"{host}:{settings.port}" for host in ("127.0.0.1", "localhost")]
     origins += settings.origins.split(",") if settings.origins else []
-    desks: dict[str, Any] = {name: page_of(Path(path)) for name, path in layouts().items()}
+    for definition in read_all(settings.layout_folders).definitions:
+        COLUMNS.define(definition)
+    desks: dict[str, Any] = {name: page_of(path) for name, path in layouts(settings).items()}
     server = pn.io.server.get_server(
         desks,
         port=settings.port,

@@ -259,6 +259,7 @@ class Hub:
         self.nonsense = 0  # control messages that made no sense
         self.refuse = Refusals()  # Clients sent away.
         self.watch: Watch | None = None  # Who lives; its news goes to all pages at once.
+        self.written: Callable[[], str] | None = None  # Differs once a layout was written anew.
         self._views: dict[ViewKey, View] = {}
         self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}
         # Where pages stand, so that those that come to stand equally share it.
@@ -519,7 +520,8 @@ class Hub:
 
     def status(self) -> dict[str, Any]:
         """What the strip of every page says."""
-        return status(self.mirror, len(self.sessions), self.watch)
+        said = status(self.mirror, len(self.sessions), self.watch)
+        return said | {"written": self.written()} if self.written else said
 
     def stop(self) -> None:
         """Follow no longer."""

@@ -49,8 +49,16 @@ class Settings(BaseSettings):
     rate: float = Field(100_000, gt=0, le=RATE_MAX, description="demo market, events a second")
     seed: int = Field(1, ge=0, description="seed of the demo market")
     partitions: int = Field(1, ge=1, le=PARTITIONS_MAX, description="partitions of each topic")
+    live: int = Field(
+        0, ge=0, le=PARTITIONS_MAX, description="workers that share `live`; 0: one has it all"
+    )
+    record: int = Field(
+        0, ge=0, le=PARTITIONS_MAX, description="workers that share `record`; 0: one has it all"
+    )
     reference: Path | None = Field(None, description="reference rows, CSV or JSON lines")
     fund: Path | None = Field(None, description="books and limits, TOML; the demo fund's if none")
+    layouts: Path | None = Field(None, description="folder of layouts of your own")
+    dev: bool = Field(False, description="pages load themselves again when their layout changes")
     audit: Path | None = Field(None, description="folder of keys and signed roots; DATA/audit")
     witness: bool = Field(True, description="whether `up` starts a witness of the record")
     tape_hours: int = Field(24, ge=1, le=8_760, description="hours that the tape is kept")
@@ -73,6 +81,14 @@ class Settings(BaseSettings):
     def _absolute(cls, data: Path) -> Path:
         # Children get the folder too, and may stand elsewhere.
         return data.expanduser().absolute()
+
+    @field_validator("layouts")
+    @classmethod
+    def _folder(cls, folder: Path | None) -> Path | None:
+        found = None if folder is None else folder.expanduser().absolute()
+        if found is not None and not found.is_dir():
+            raise ValueError("should be a folder that exists")
+        return found
 
     @field_validator("audit")
     @classmethod
@@ -144,6 +160,11 @@ class Settings(BaseSettings):
         return self.audit or self.data / "audit"
 
     @property
+    def layout_folders(self) -> list[Path]:
+        """Where layouts stand: the shipped ones, and those of one's own."""
+        return [ROOT / "layouts", *([self.layouts] if self.layouts else [])]
+
+    @property
     def logs(self) -> Path:
         """Folder of one log a process, JSON lines."""
         return self.data / "logs"
@@ -173,7 +194,7 @@ class Settings(BaseSettings):
 class _RunFile(PydanticBaseSettingsSource):
     """The addresses of the `up` that runs on the same data folder, if one does."""
 
-    ADDRESSES = ("kafka", "redis", "clickhouse", "database", "partitions")
+    ADDRESSES = ("kafka", "redis", "clickhouse", "database", "partitions", "layouts")
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Unused: `__call__` answers for all fields at once."""

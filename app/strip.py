@@ -7,6 +7,7 @@ import numpy as np
 from app import watched
 from app.mirror import Mirror
 from app.watch import AWAY, Watch, sentence
+from compute import reports
 from compute.table import INSTRUMENTS
 from ingest import clock
 
@@ -19,8 +20,7 @@ RECORD_OLD_SECONDS = 5.0
 def status(mirror: Mirror, sessions: int, watch: Watch | None = None) -> dict[str, Any]:
     """The content of a STATUS section; `watch` knows who lives."""
     now_ms = clock.now_ns() / 1e6
-    live = mirror.health.get(f"live.{mirror.worker}", {})
-    record = mirror.health.get(f"record.{mirror.worker}", {})
+    live, record = (reports.of(mirror.health, kind) for kind in ("live", "record"))
     risk = mirror.health.get("risk.0", {})
     live_age_s = (now_ms - live["now_ms"]) / 1e3 if live else None
     starting = watch.starting() if watch else []

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app import front, probe, status
+from app import front, probe, status, workers
 from app.rolling import Rolling
 from app.settings import PORT_MAX, ROOT, Settings, process_mark, running
 from app.standins import LOOPBACK, free_port, make_topics, redis_server
@@ -35,7 +35,8 @@ WITNESS_NICE = 19  # Reads every row again, and has time.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 ALIVE_MS = 500.0  # What a server that was ended may still have said of itself is not newer.
 ANNOUNCED = "kafka.address"
-WORKERS = ("live", "risk", "replay", "record", "tape", "seal", "witness")  # Count in offsets.
+# Count in offsets.
+WORKERS = ("live", "merge", "risk", "replay", "record", "tape", "seal", "witness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Up:
         self.waiting: list[Waiting] = []
         self._bus: Any = None
         self._status_due = 0.0
-        self.watch = Watch()
+        self.watch, self.hung = Watch(), workers.Hung()
         self.rolling: Rolling | None = None
         self.rolling_wanted, self.rolled, self.begun_ms = False, 0, 0.0
         settings.logs.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,7 @@ class Up:
     @property
     def logged(self) -> bool:
         """Whether Kafka and Redis have answered: from then on there is something to tell."""
-        return "live" in self.supervisor.children
+        return bool(self._processes("live"))
 
     @property
     def page(self) -> str:
@@ -252,7 +253,10 @@ class Up:
 
     def _start_workers(self) -> None:
         self._write_run_file(pid=os.getpid())
-        self._run("live", "live", forked=True)
+        workers.wanted(self.settings.data)  # What an `up` before this one was asked for.
+        self._start_group("live")
+        if self.settings.live:
+            self._run("merge", "merge", forked=True)
         self._run("risk", "risk", nice=RISK_NICE, forked=True)
         # The replay makes ready meanwhile, and publishes once both readers have reported: what
         # the stand-in forgets before they start would be a hole in the record.
@@ -265,10 +269,43 @@ class Up:
         )
 
     def _start_recorders(self) -> None:
-        self._run("record", "record", nice=RECORD_NICE, forked=True)
+        self._start_group("record")
         self._run("tape", "tape", nice=TAPE_NICE, forked=True)
         # Before the recorder has made its tables there is nothing to sign, only errors to tell.
         self._then("the record", self._recording, self._start_sealing)
+
+    def _processes(self, kind: str) -> list[str]:
+        """Names of the processes of a kind that run, or are about to."""
+        return [name for name in self.supervisor.children if name.partition(".")[0] == kind]
+
+    def _start_group(self, group: str) -> None:
+        """Let it have as many workers as the settings say: start who lacks, end who is over."""
+        count = getattr(self.settings, group)
+        names, there = workers.names(group, count), self._processes(group)
+        nice = RECORD_NICE if group == "record" else 0
+        for number, name in enumerate(names):
+            if name not in there:
+                options = ("--worker", number) if count else ()
+                self._run(name, group, *options, nice=nice, forked=True)
+        over = [name for name in there if name not in names]
+        if over:
+            self.supervisor.stop(over)
+
+    def _resize(self) -> None:
+        """Have as many workers as somebody wants since."""
+        for group, count in workers.wanted(self.settings.data).items():
+            if getattr(self.settings, group) and self._processes(group):
+                self._set(**{group: count})
+                self._start_group(group)
+        self._write_run_file(pid=os.getpid())
+
+    def _replace(self, role: str) -> None:
+        """Start a process anew that hangs."""
+        name = role if role in self.supervisor.children else role.partition(".")[0]
+        child = self.supervisor.children.get(name)
+        if child is not None and child.process is not None:
+            self.screen.say(f"{name} hangs: it is ended, and started anew.")
+            child.process.kill()
 
     def _recording(self) -> bool:
         told = self._health() or {}
@@ -284,7 +321,8 @@ class Up:
 
     def _begin_anew(self) -> None:
         self.screen.say("Kafka's log is lost with it: starting a new one, and a new record.")
-        self.supervisor.stop([*WORKERS, "redis"])
+        self.supervisor.stop([name for kind in WORKERS for name in self._processes(kind)])
+        self.supervisor.stop(["redis"])
         self.waiting = [waiting for waiting in self.waiting if waiting.what == "the page"]
         self._start_log()
 
@@ -292,10 +330,11 @@ class Up:
         self.screen.say(f"Tickglass is up: {self.page}\nCtrl-C ends it. Logs: {self.settings.logs}")
 
     def _write_run_file(self, pid: int) -> None:
-        names = ("kafka", "redis", "clickhouse") if pid else ()
+        names = ("kafka", "redis", "clickhouse", *workers.GROUPS) if pid else ()
         run = {name: getattr(self.settings, name) for name in (*names, "database", "partitions")}
         run |= {"pid": pid, "process_mark": process_mark(pid) if pid else "", "page": self.page}
         run["web_restarts"] = self.rolled
+        run["layouts"] = str(self.settings.layouts or "")
         # Addresses may hold passwords, and a reader must never see half of the file.
         draft = self.settings.run_file.with_suffix(".draft")
         draft.touch(0o600)
@@ -304,9 +343,14 @@ class Up:
 
     def _show_status(self) -> None:
         told = self._health()
+        if (self.settings.data / workers.WANTED).exists():
+            self._resize()
         if told is not None:
             self.screen.status(status.line(told, clock.now_ns() / 1e6, self.watch))
+            for role in self.hung.take(self.watch.roles):
+                self._replace(role)
         else:
+            self.hung.forget()
             self.screen.status("Redis does not answer; it is being started again.")
 
     def _health(self) -> dict[str, dict[str, Any]] | None:

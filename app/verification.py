@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app import screen_audit
 from app.audit import archive_of
 from app.settings import Settings
-from compute import anchor, evidence, keys, note, proof, tape_check, tape_seal
+from compute import anchor, evidence, keys, note, proof, screen_proof, tape_check, tape_seal
 from compute.archive import Archive
 from compute.chain import Fault
 from compute.evidence import Database, Evidence, Folder, Place
@@ -73,7 +75,7 @@ def subject(settings: Settings, copy: Path | None, folder: Path | None = None) -
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def bar(what: str, total: int, of: str = "rows") -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error, where that is a terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -84,7 +86,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("rows"))
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(of))
     console = Console(stderr=True)
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as shown:
         task = shown.add_task(what, total=total)
@@ -98,7 +100,9 @@ def verify(
     with subject(settings, copy, folder) as under:
         judged = _settled(under)
         first = under.open()
-        places = first.places()
+        places, highest, ends = first.places(), _highest(under), None
+        if isinstance(first, Database):
+            ends = first.ends()  # What is sealed later is for the next run.
         mark = hashlib.sha256(
             f"{first.name} {judged.roots[0].root.hash.hex() if judged.roots else ''}".encode()
         ).hexdigest()
@@ -109,10 +113,10 @@ def verify(
         with bar("verifying", sum(places.values())) as tell:
             tell(sum(head.rows for head in progress.heads.values()))
             since_ns = retained_ns(settings.record_keep_years, clock.now_ns())
-            verifier = Verifier(under.open, judged.roots, progress, tell, since_ns)
+            verifier = Verifier(under.open, judged.roots, progress, tell, since_ns, ends)
             verdict = verifier.run(list(places), workers)
-        verdict = _loose(verdict, under)
-        tape = _tape(under, settings)
+        verdict = _loose(verdict, under, highest)
+        tape = _tape(under, settings, ends or {})
         seconds = time.monotonic() - begun
     text = _said(verdict, judged, tape, seconds, resumed=resumed)
     faults = [*judged.faults, *(_fault(one) for one in verdict.faults), *tape.faults]
@@ -153,22 +157,30 @@ def _settled(under: Subject) -> anchor.Judgement:
         time.sleep(evidence.SETTLE_POLL_SECONDS)
 
 
-def _loose(verdict: Verdict, under: Subject) -> Verdict:
-    """Rows above the last block become faults, unless a recorder chains them soon."""
-    found = under.open()
-    seconds = evidence.SETTLE_SECONDS if under.archive else 0.0
+def _highest(under: Subject) -> dict[Place, int]:
+    """The last offset of each partition that has rows now, chained or not; a copy has no others."""
+    return under.archive.highest_offsets() if under.archive else {}
+
+
+def _loose(verdict: Verdict, under: Subject, highest: dict[Place, int]) -> Verdict:
+    """Rows above the last block become faults, unless a recorder has chained them or soon does.
+
+    Those of a record that is being written are only those that were there when the run began.
+    """
+    heads = verdict.heads
+    left = {place: heads[place].last if place in heads else -1 for place in verdict.loose}
+    if under.archive is not None:
+        beyond = {place: last for place, last in highest.items() if left.get(place, last) < last}
+        left = evidence.unchained(Database(under.archive), beyond, evidence.SETTLE_SECONDS)
     faults = list(verdict.faults)
-    for place, rows in verdict.loose.items():
-        head = verdict.heads.get(place)
-        last = head.last if head else -1
-        highest = found.tail(place, 0, last).last
-        if not evidence.chained(found, place, last, max(highest, last + 1), seconds):
-            what = f"{rows:,} rows stand behind the last sealed block: nobody has chained them"
-            faults.append(Fault(*place, last + 1, max(highest, last + 1), what))
-    return verdict._replace(faults=faults)
+    for place, last in left.items():
+        rows = f"{verdict.loose[place]:,} rows stand behind the last sealed block"
+        end = max(highest.get(place, 0), last + 1)
+        faults.append(Fault(*place, last + 1, end, f"{rows}: nobody has chained them"))
+    return verdict._replace(faults=sorted(faults))
 
 
-def _tape(under: Subject, settings: Settings) -> Tally:
+def _tape(under: Subject, settings: Settings, ends: dict[Place, int]) -> Tally:
     """The tape against its statements, which the chains and roots have just borne out.
 
     A copy holds the statements and not the tape.
@@ -180,8 +192,9 @@ def _tape(under: Subject, settings: Settings) -> Tally:
         TAPE: now_ns - settings.tape_hours * 3_600 * 10**9,
         SCREENS: now_ns - settings.screens_days * 86_400 * 10**9,
     }
-    with bar("tape", 0) as tell:
-        return tape_check.check(under.archive, tape_seal.read(under.archive), kept, tell)
+    stated = tape_seal.read(under.archive, last=ends.get(tape_seal.PLACE, -1))
+    with bar("tape", tape_check.count(under.archive), "slices") as tell:
+        return tape_check.check(under.archive, stated, kept, tell)
 
 
 def _said(
@@ -251,17 +264,27 @@ def export(settings: Settings, folder: Path) -> str:
 
 
 def prove(settings: Settings, name: str, copy: Path | None, file: Path | None) -> str:
-    """The proof of TOPIC:PARTITION:OFFSET[:INDEX], checked and written; what it shows."""
-    row = place_of(name)
+    """The proof of TOPIC:PARTITION:OFFSET[:INDEX] or screen:WHO@MOMENT, checked and written.
+
+    Gives what it shows, as text.
+    """
+    row = None if name.startswith(screen_audit.PREFIX) else place_of(name)
+    also = ""
     with subject(settings, copy) as under:
         judged = _settled(under)
         if judged.faults:
             raise ProofError(f"The roots do not hold: {judged.faults[0]}")
-        made = proof.make(under.open(), judged.roots, row)
+        if row is not None:
+            made = proof.make(under.open(), judged.roots, row)
+        elif under.archive is None:
+            raise ProofError("A copy holds no screens: prove it where the record is.")
+        else:
+            given = under.archive, under.open(), judged.roots
+            made, also = screen_audit.make(*given, name, clock.now_ns())
         trusted = _public(under.folder)
-    path = file or Path(f"proof-{name.replace(':', '-')}.json")
+    path = file or Path(f"proof-{re.sub(r'[^-.A-Za-z0-9]+', '-', name)}.json")
     path.write_bytes(made)
-    shown = _shown(proof.check(made, trusted), settings)
+    shown = "\n".join(filter(None, (_proven(made, trusted, settings), also)))
     return f"{shown}\nWritten to {path}. Check it anywhere: ./tickglass audit check {path}"
 
 
@@ -280,7 +303,14 @@ def check(settings: Settings, file: Path, trusted: list[str]) -> str:
         data = file.read_bytes()
     except OSError as error:
         raise ProofError(f"{file} cannot be read: {error.strerror}") from None
-    return _shown(proof.check(data, public), settings)
+    return _proven(data, public, settings)
+
+
+def _proven(made: bytes, trusted: list[note.Key], settings: Settings) -> str:
+    """What a proof of either kind shows."""
+    if screen_proof.FORMAT.encode() in made[: 2 * len(screen_proof.FORMAT)]:
+        return screen_audit.told(screen_proof.check(made, trusted), _symbols(settings))
+    return _shown(proof.check(made, trusted), settings)
 
 
 def place_of(name: str) -> tuple[int, int, int, int | None]:
@@ -293,7 +323,8 @@ def place_of(name: str) -> tuple[int, int, int, int | None]:
         topic, numbers = None, []
     if topic is None or len(numbers) not in (2, 3) or min(numbers) < 0:
         raise ProofError(
-            f"{name} names no row: TOPIC:PARTITION:OFFSET[:INDEX], for example {TOPICS[0]}:0:17:3."
+            f"{name} names no row: TOPIC:PARTITION:OFFSET[:INDEX], for example {TOPICS[0]}:0:17:3; "
+            "or screen:WHO@MOMENT."
         )
     return topic, numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else None
 

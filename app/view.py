@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.mirror import BESIDE, Mirror
+from app.quant import COLUMNS, is_quant
 from compute.table import EXECUTION, INSTRUMENTS, LIMITS, POSITIONS, TABLES, Column, Table
 
 SORT_SECONDS = 1.0  # Rows move at most this often, so that a trader can point at one.
@@ -59,26 +60,39 @@ class ViewKey(NamedTuple):
 
 
 def sides(table: str) -> tuple[Table, ...]:
-    """The table and the one beside it, if any; KeyError lists the tables there are."""
+    """The table and those beside it, if any; KeyError lists the tables there are."""
     if table not in _BY_NAME:
         raise KeyError(f"no table {table!r}; there are {', '.join(_BY_NAME)}")
     own = _BY_NAME[table]
-    return (own, BESIDE[table]) if table in BESIDE else (own,)
+    return (own, *BESIDE.get(table, ()))
 
 
 def find_column(table: str, name: str) -> tuple[int, Column]:
     """Number and description of a column by its name, or by "analytics.dv01".
 
-    Where both tables have the name, it is the first one's. KeyError lists those there are.
+    Where several tables have the name, it is the first one's. KeyError lists those there are.
     """
     of, _, plain = name.rpartition(".")
     first = 0
     for side in sides(table):
-        if plain in side.names and of in ("", side.name):
+        if is_quant(side.name):
+            if found := COLUMNS.find(side.name, plain):
+                return first + found[0], found[1]
+        elif plain in side.names and of in ("", side.name):
             return first + side.index(plain), side.columns[side.index(plain)]
         first += side.width
-    known = "; ".join(f"{side.name} has {', '.join(side.names)}" for side in sides(table))
+    tables = [side for side in sides(table) if not is_quant(side.name)]
+    known = "; ".join(f"{side.name} has {', '.join(side.names)}" for side in tables)
     raise KeyError(f"table {table} has no column {name!r}; {known}")
+
+
+def column_at(table: str, number: int) -> Column:
+    """The column of a number: the inverse of `find_column`."""
+    for side in sides(table):
+        if number < side.width:
+            return COLUMNS.at(side.name, number) if is_quant(side.name) else side.columns[number]
+        number -= side.width
+    raise KeyError(f"table {table} has no column of number {number}")
 
 
 def view_key(
@@ -115,16 +129,14 @@ class View:
         self.key, self.mirror = key, mirror
         self.columns = np.array(key.columns, np.int64)
         self.sides = sides(key.table)
-        width = self.sides[0].width
         # For each side its name, the places in `columns` that are its, and their columns there.
-        self.parts = [
-            (side.name, places, self.columns[places] - first)
-            for side, first, inside in (
-                (self.sides[0], 0, self.columns < width),
-                (self.sides[-1], width, self.columns >= width),
-            )
-            if len(places := np.flatnonzero(inside))
-        ]
+        self.parts = []
+        first = 0
+        for side in self.sides:
+            inside = (self.columns >= first) & (self.columns < first + side.width)
+            if len(places := np.flatnonzero(inside)):
+                self.parts.append((side.name, places, self.columns[places] - first))
+            first += side.width
         self.version = 0
         self.order = np.zeros(0, np.uint32)
         self._selected = np.zeros(0, np.uint32)
@@ -205,12 +217,13 @@ class View:
             name, _, columns = self.parts[0]
             out = tables[name][rows, columns[places]]
             return out
-        first, second = self.sides
         numbers = self.columns[places]
-        beside = numbers >= first.width
         out = np.empty(len(rows))
-        out[~beside] = tables[first.name][rows[~beside], numbers[~beside]]
-        out[beside] = tables[second.name][rows[beside], numbers[beside] - first.width]
+        first = 0
+        for side in self.sides:
+            here = (numbers >= first) & (numbers < first + side.width)
+            out[here] = tables[side.name][rows[here], numbers[here] - first]
+            first += side.width
         return out
 
     def _known(self) -> tuple[int, int]:
@@ -272,9 +285,10 @@ class View:
                 symbols = np.array([by_id[k].symbol if k in by_id else "" for k in ids], object)
                 values = np.unique(symbols, return_inverse=True)[1].astype(float)
         else:
-            side = self.sides[0]
-            if column >= side.width:
-                side, column = self.sides[1], column - side.width
+            for side in self.sides:
+                if column < side.width:
+                    break
+                column -= side.width
             values = self.mirror.tables[side.name][rows, column]
         return np.where(np.isfinite(values), -values if descending else values, np.inf)
 

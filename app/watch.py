@@ -18,7 +18,7 @@ SILENT_SECONDS_NICE = 2.5  # Of who gives way to all others: a busy machine lets
 NICE = ("tape", "seal", "witness")
 CHANGES_MAX = 64
 FORGET_SECONDS = 3_600.0  # What has been silent for so long has been taken down.
-STUCK_SECONDS = {"live": 2.0, "web": 2.0, "risk": 5.0}  # Without a finished step.
+STUCK_SECONDS = {"live": 2.0, "merge": 2.0, "web": 2.0, "risk": 5.0}  # Without a finished step.
 STUCK_SECONDS_ELSE = 30.0  # A recorder's insert, a witness's minute.
 BEHIND_SECONDS = {"live": 1.0, "risk": 2.0, "record": 10.0, "tape": 10.0}
 BEHIND_SECONDS_ELSE = 600.0  # Sealing and witnessing have time.
@@ -182,6 +182,7 @@ def told(one: RoleState) -> dict[str, Any]:
         "why": one.why,
         "heartbeat_age_s": round(one.age_s, 2),
         "behind_s": one.report.get("behind_s"),
+        "partitions": one.report.get("partitions"),
         "problem": one.report.get("problem") or "",
         **{name: beat.get(name) for name in ("restarts", "memory_bytes", "cpu_s", "steps")},
         **{name: beat.get(name) for name in ("step_age_s", "started_ms", "pid", "host")},

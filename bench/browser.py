@@ -6,6 +6,7 @@ asks for values once a second, so it speaks the browser's own protocol and subsc
 """
 
 import asyncio
+import base64
 import json
 import shutil
 import subprocess
@@ -46,8 +47,7 @@ class Page:
             _begin(websocket_connect, url, ANSWER_BYTES_MAX)
         )
         self._asked = 0
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._ask("Emulation.setDeviceMetricsOverride", size)
+        self.resize(width, height)
 
     def goto(self, url: str) -> None:
         """Begin to load `url`."""
@@ -64,6 +64,15 @@ class Page:
         """Turn the wheel there, by so many CSS pixels down."""
         turn = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta}
         self._ask("Input.dispatchMouseEvent", turn)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size in CSS pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._ask("Emulation.setDeviceMetricsOverride", size)
+
+    def photograph(self) -> bytes:
+        """What it shows now, as PNG."""
+        return base64.b64decode(self._ask("Page.captureScreenshot", {"format": "png"})["data"])
 
     def heap_bytes(self) -> int:
         """JavaScript heap in use, after a collection."""

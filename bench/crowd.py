@@ -9,6 +9,7 @@ it kept; pages that have had the same bytes share one copy, so a thousand pages 
     {"stat": true}     pushes, bytes, acks, sequences held, CPU seconds
     {"cells": feed}    every page's rows and cells of a feed, those that are equal once
     {"columns": feed}  names of its columns
+    {"tables": true}   the table of each feed
     {"open": n}        opens n more pages; answers how long each took to its first number
     {"stall": k}       page k reads nothing, until {"wake": k}
     {"note": k, "row": r}  page k sends an ordinary message of Bokeh's: it selects row r
@@ -294,6 +295,7 @@ class Crowd:
         self.pages: list[Page] = []
         self.columns: dict[int, int] = {}
         self.names: dict[int, list[str]] = {}
+        self.tables: dict[int, str] = {}
         self.windows: dict[int, tuple[int, int]] = {}
         self.nothing = Shown({})
         self.heard: dict[str, int] = {}
@@ -320,7 +322,7 @@ class Crowd:
                 if feed["kind"] != "grid":
                     continue
                 self.columns[number] = len(feed["columns"])
-                self.names[number] = feed["columns"]
+                self.names[number], self.tables[number] = feed["columns"], feed["table"]
                 rows = 64 if feed["table"] == "books" else 12
                 if grid and number == 0:
                     rows = VIEW_ROWS
@@ -422,6 +424,8 @@ class Crowd:
                 return self.cells(feed)
             case {"columns": feed}:
                 return self.names[feed]
+            case {"tables": _}:
+                return self.tables
             case {"stall": number}:
                 return self.stall(number, reading=False)
             case {"wake": number}:

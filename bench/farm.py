@@ -77,12 +77,16 @@ class Farm:
                 self.supervisor.step()
             time.sleep(POLL_SECONDS)
 
-    def signal(self, port: int, number: signal.Signals) -> None:
-        """To the server on `port`: SIGKILL, SIGSTOP, SIGCONT."""
+    def end(self, name: str, number: signal.Signals) -> None:
+        """A signal to nginx, or `web.PORT`: SIGKILL, SIGSTOP, SIGCONT."""
         with self._lock:
-            process = self.supervisor.children[f"web.{port}"].process
+            process = self.supervisor.children[name].process
         if process is not None:
             os.kill(process.pid, number)
+
+    def signal(self, port: int, number: signal.Signals) -> None:
+        """The same to the server on `port`."""
+        self.end(f"web.{port}", number)
 
     def pid(self, port: int) -> int:
         """Of the server on `port`; 0 while there is none."""

@@ -86,6 +86,8 @@ class Tape:
     def commit(self, _positions: Positions) -> None:
         """Nobody asks."""
 
+    silent_s = 0.0
+
     def lag(self, positions: Positions) -> int:
         """Frames beyond `positions`."""
         return sum(end - positions.get(place, -1) for place, end in self.ends.items())

@@ -99,6 +99,15 @@ class Teller:
         """Tell nothing more."""
         self._paused.set()
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Tell nothing for a while."""
+        self._paused.set()
+        try:
+            yield
+        finally:
+            self._paused.clear()
+
 
 @contextlib.contextmanager
 def web(folder: Path, address: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:

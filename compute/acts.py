@@ -1,16 +1,19 @@
 """Rule: what users did and how clocks stood goes on record, into the tables `actions`, `clocks`.
 
-Enters: heads of web processes' batches (who opened which desk, acknowledged, asked what if) and
-the health of `live`, which measures the clocks of sources. Leaves: rows by the process that keeps
-the tape, all or none, again with the same bytes until ClickHouse has them. ROWS_MAX wait at most;
-what is beyond is counted.
+Enters: heads of web processes' batches (who opened which desk, acknowledged, asked what if), the
+health of `live`, which measures the clocks of sources, and what this host knows of its own clock,
+against which those are measured: `unknown` where nobody disciplines it. Leaves: rows by the process
+that keeps the tape, all or none, again with the same bytes until ClickHouse has them. ROWS_MAX wait
+at most; what is beyond is counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from compute import snapshot
 from compute.archive import Archive
+from ingest import host_clock
+from ingest.host_clock import HostClock
 
 CLOCKS_NS = 60 * 10**9  # Between two rows of one source: clocks drift by microseconds a second.
 ROWS_MAX = 20_000
@@ -20,9 +23,11 @@ TEXT_MAX = 4_096
 class Acts:
     """Rows that wait for ClickHouse."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(
+        self, archive: Archive, host_clock: Callable[[], HostClock] = host_clock.read
+    ) -> None:
         """Nothing is asked yet."""
-        self.archive = archive
+        self.archive, self.host_clock = archive, host_clock
         self.lost = 0
         self._waiting: dict[str, list[dict[str, Any]]] = {"actions": [], "clocks": []}
         self._sealed: dict[str, list[dict[str, Any]]] = {}  # Under way.
@@ -46,23 +51,22 @@ class Acts:
         self._put("actions", row | {"action": action, "subject": subject, "detail": detail})
 
     def take_health(self, health: Mapping[str, Mapping[str, Any]], now_ns: int) -> None:
-        """What `live` says of the clocks of its sources, once a minute."""
-        told = health.get("live.0", {}).get("clocks")
-        if not told or now_ns < self._clocks_due_ns:
+        """What `live` says of sources' clocks, and this host of its own, once a minute."""
+        if now_ns < self._clocks_due_ns:
             return
         self._clocks_due_ns = now_ns + CLOCKS_NS
-        for one in told:
-            self._put(
-                "clocks",
-                {
-                    "ts": now_ns,
-                    "host": f"source {one['source']}",
-                    "role": "source",
-                    "reference": "live.0",
-                    "offset_ns": round(one["offset_ms"] * 1e6),
-                    "uncertainty_ns": round(one["uncertainty_ms"] * 1e6),
-                },
+        host, reference, offset_ns, uncertainty_ns = self.host_clock()
+        self._put_clock(now_ns, host, "host", reference, offset_ns, uncertainty_ns)
+        for one in health.get("live.0", {}).get("clocks") or ():
+            offset_ns, uncertainty_ns = (
+                round(one[name] * 1e6) for name in ("offset_ms", "uncertainty_ms")
             )
+            source = f"source {one['source']}"
+            self._put_clock(now_ns, source, "source", "live.0", offset_ns, uncertainty_ns)
+
+    def _put_clock(self, ts: int, *said: Any) -> None:
+        names = ("host", "role", "reference", "offset_ns", "uncertainty_ns")
+        self._put("clocks", {"ts": ts, **dict(zip(names, said, strict=True))})
 
     def _put(self, table: str, row: dict[str, Any]) -> None:
         if len(self._waiting[table]) >= ROWS_MAX:

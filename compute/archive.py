@@ -26,12 +26,17 @@ from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
-from compute.schema import FENCED, Keep, ddl, fence, migrations, thrift, tiers
+from compute.schema import FENCED, THRIFT, Keep, ddl, fence, fences, migrations, thrift, tiers
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 60
+ANSWER_SECONDS = 60  # A scan of the whole record, of a server that is busy.
+# Of inserts, and of what a page waits for: a connection that is half open is found so soon. A
+# server sends a sign of life every 10 s while it works on a query, so a long one is not given up.
+PROMPT_SECONDS = 15
 DRAIN_SECONDS_MAX = 30.0  # How long a new writer waits for a former one's insert to end.
+
+PLACES_ASKED_MAX = 64  # In one query: its conditions are weighed for every range of the key.
 
 # One insert stays one block and so one part, on any server.
 WHOLE = {
@@ -56,6 +61,8 @@ class ArchiveError(RuntimeError):
 
 
 Body = bytearray | np.ndarray  # uint8
+Place = tuple[int, int]  # Topic, partition
+Positions = dict[Place, int]
 
 
 class SupersededError(ArchiveError):
@@ -79,8 +86,13 @@ _VIOLATED_CONSTRAINT = 469  # The only one there is: compute.schema.fence.
 class Archive:
     """The record in one ClickHouse database; connects when first asked, again after a loss."""
 
-    def __init__(self, address: str, database: str = "tickglass") -> None:
-        """`address` is http[s]://[user:password@]host:port."""
+    def __init__(
+        self, address: str, database: str = "tickglass", answer_s: int = ANSWER_SECONDS
+    ) -> None:
+        """`address` is http[s]://[user:password@]host:port.
+
+        A query is given up after `answer_s` without a byte.
+        """
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ArchiveError(
@@ -93,7 +105,8 @@ class Archive:
         self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}"
         self._secret = (parts.username or "default", parts.password or "")
         self._host = (parts.hostname, parts.port or 8123, parts.scheme == "https")
-        self._client: Client | None = None
+        self._answer_s = answer_s
+        self._clients: dict[int, Client] = {}  # By how long they wait for an answer.
         self._writer = ""  # What our inserts are signed with, once claimed.
         self._wire: Any = None  # compute.gather.Wire, from the first insert on.
         # Its warnings would say twice, and less clearly, what ArchiveError says.
@@ -104,16 +117,20 @@ class Archive:
     def prepare(self, keep: Keep | None = None) -> None:
         """Create what is missing, bring what is older up to date; ArchiveError where it cannot be.
 
-        `keep` sets how long rows are kept; None leaves that as it is.
+        `keep` sets how long rows are kept; None leaves that as it is. Where all is there it only
+        asks: somebody waits for the recorder that begins with this.
         """
-        self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
-        self._migrate()
-        for statement in ddl(self.database):
-            self.command(statement)
+        there = self._tables()
+        if not there:
+            self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        elif "events" in there:
+            self._migrate(versioned="versions" in there)
+        self.create(ddl(self.database))
+        found_shapes = self._shapes()
         shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
         for table, shape in shapes.items():
-            if (found := self._shape(table)) != shape:
-                wrong = sorted({name for name, _ in {*found} ^ {*shape}})
+            if (found := found_shapes.get(table)) != shape:
+                wrong = sorted({name for name, _ in {*(found or ())} ^ {*shape}})
                 raise ArchiveError(
                     f"table {self.database}.{table} at {self.address} has another shape than "
                     f"schema {SCHEMA} ({', '.join(wrong) or 'order of columns'}): name another "
@@ -122,36 +139,46 @@ class Archive:
                 )
         if not self.rows(f"SELECT 1 FROM {self.database}.versions LIMIT 1"):
             self._note(SCHEMA)
-        known = self.rows("SELECT name FROM system.merge_tree_settings")
-        if statement := thrift(self.database, {str(name) for (name,) in known}):
-            self.command(statement)
-        if keep is not None:
-            self._keep(keep)
+        made = self._tables()["events"]
+        if any(f"{name} = {value}" not in made for name, value in THRIFT.items()):
+            known = self.rows("SELECT name FROM system.merge_tree_settings")
+            if statement := thrift(self.database, {str(name) for (name,) in known}):
+                self.command(statement)
+        if keep is not None and (" TTL " in made or keep != Keep()):
+            self.command(tiers(self.database, keep))
 
-    def _keep(self, keep: Keep) -> None:
-        wanted = tiers(self.database, keep)
+    def create(self, statements: Sequence[str]) -> None:
+        """Carry out those `CREATE ... IF NOT EXISTS database.name` whose name is not there yet."""
+        there = self._tables()
+        for statement in statements:
+            _, _, name = statement.split(maxsplit=6)[5].partition(".")
+            if name not in there:
+                self.command(statement)
+
+    def _tables(self) -> dict[str, str]:
+        """Every table and view, and the statement that would create it as it is now."""
         found = self.rows(
-            "SELECT position(create_table_query, ' TTL ') > 0 FROM system.tables "
-            "WHERE database = {database:String} AND name = 'events'",
+            "SELECT name, create_table_query FROM system.tables WHERE database = {database:String}",
             {"database": self.database},
         )
-        if found[0][0] or "MODIFY TTL" in wanted:
-            self.command(wanted)
+        return {str(name): str(made) for name, made in found}
 
-    def _shape(self, table: str) -> list[tuple[str, str]]:
+    def _shapes(self) -> dict[str, list[tuple[str, str]]]:
+        """Of each table its columns, in order, with their types."""
         found = self.rows(
-            "SELECT name, type FROM system.columns "
-            "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
-            {"database": self.database, "table": table},
+            "SELECT table, name, type FROM system.columns WHERE database = {database:String} "
+            "ORDER BY table, position",
+            {"database": self.database},
         )
-        return [(str(name), str(kind)) for name, kind in found]
+        shapes: dict[str, list[tuple[str, str]]] = {}
+        for table, name, kind in found:
+            shapes.setdefault(str(table), []).append((str(name), str(kind)))
+        return shapes
 
-    def _migrate(self) -> None:
-        """Go from the version that is there to SCHEMA, one by one; nothing where nothing is."""
-        if not self._shape("events"):
-            return
+    def _migrate(self, *, versioned: bool) -> None:
+        """Go from the version that is there to SCHEMA, one by one."""
         version = 1  # It had no table of versions.
-        if self._shape("versions"):
+        if versioned:
             found = self.rows(f"SELECT max(version) FROM {self.database}.versions")
             version = int(found[0][0]) or SCHEMA  # Empty: its first start got no further.
         if version > SCHEMA:
@@ -173,11 +200,12 @@ class Archive:
         now = f"SELECT {version}, now64(9, 'UTC')"
         self.command(f"INSERT INTO {self.database}.versions {now}")
 
-    def claim(self, now_ns: int) -> int:
+    def claim(self, now_ns: int, partition: int | None = None) -> int:
         """Become the writer: the new epoch, once no insert of a former writer can still land.
 
         Inserts that begin from here on are ours or are refused (SupersededError for a former
-        writer); those that had begun are waited for.
+        writer); those that had begun are waited for. With a partition: the writer of that one of
+        every topic, beside those of the others; of partition 0 also of the alerts.
         """
         found = self.rows(f"SELECT max(epoch) FROM {self.database}.writers")
         epoch = int(found[0][0]) + 1
@@ -188,7 +216,7 @@ class Archive:
         )
         # Two that claim at once find the same epoch, but never sign alike.
         self._writer = f"writer {epoch} {secrets.token_hex(8)}"
-        self._fence(self._writer)
+        self._fence(self._writer, FENCED if not partition else FENCED[:2], partition)
         self._drain()
         return epoch
 
@@ -198,10 +226,15 @@ class Archive:
         self._fence(self._writer, tables)
         self._drain(tables)
 
-    def _fence(self, writer: str, tables: Sequence[str] = FENCED) -> None:
+    def _fence(
+        self, writer: str, tables: Sequence[str] = FENCED, partition: int | None = None
+    ) -> None:
+        there = self._tables()
         for table in tables:
-            if self._shape(table):
-                self.command(fence(self.database, table, writer))
+            if table in there:
+                part = None if table == "alerts" else partition
+                former = fences(there[table])
+                self.command(fence(self.database, table, writer, part, former))
 
     def _drain(self, tables: Sequence[str] = ("events", "alerts")) -> None:
         """Wait for the inserts of the record that run now."""
@@ -209,7 +242,7 @@ class Archive:
         running = f"SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND ({into})"
         former = {row[0] for row in self.rows(running)}
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
-        while former & {row[0] for row in self.rows(running)}:
+        while former and former & {row[0] for row in self.rows(running)}:
             if time.monotonic() > deadline:
                 raise ArchiveError(
                     f"an insert of a former recorder still runs at {self.address} after "
@@ -252,7 +285,7 @@ class Archive:
         settings = WHOLE | {"insert_deduplication_token": token}
         if self._writer:
             settings |= {"log_comment": self._writer}
-        client = self._connected()
+        client = self._connected(PROMPT_SECONDS)
         with _translated(self, f"insert into {table}"):
             client.raw_insert(
                 f"{self.database}.{table}",
@@ -271,34 +304,45 @@ class Archive:
 
     # Resuming
 
-    def highest_offsets(self) -> dict[tuple[int, int], int]:
-        """Highest offset on record of each (topic, partition)."""
-        found = self.rows(
-            "SELECT topic, partition, max(offset) "
-            f"FROM {self.database}.events GROUP BY topic, partition"
-        )
-        return {(int(topic), int(part)): int(offset) for topic, part, offset in found}
+    def highest_offsets(self, after: Positions | None = None) -> Positions:
+        """Highest offset on record of each (topic, partition); none that is not beyond `after`.
 
-    def last_blocks(self) -> dict[tuple[int, int], chain.Sealed]:
-        """The newest sealed block of each (topic, partition): its link is the next one's base."""
-        names = ", ".join(f"argMax({name}, last)" for name in ("first", "rows", "schema"))
-        found = self.rows(
-            f"SELECT topic, partition, max(last), {names}, argMax(hex(digest), last), "
-            f"argMax(hex(link), last) FROM {self.database}.blocks GROUP BY topic, partition"
-        )
-        return {
-            (t, p): chain.Sealed(
-                t,
-                p,
-                first,
-                last,
-                rows,
-                schema,
-                bytes.fromhex(digest),
-                bytes.fromhex(link),
+        With `after` the places in it alone are looked at, and only so far: without, all rows are.
+        """
+        highest: Positions = {}
+        for beyond in _beyond(after):
+            found = self.rows(
+                f"SELECT topic, partition, max(offset) FROM {self.database}.events "
+                f"WHERE {beyond} GROUP BY topic, partition"
             )
-            for t, p, last, first, rows, schema, digest, link in found
-        }
+            highest |= {(topic, part): offset for topic, part, offset in found}
+        return highest
+
+    def last_blocks(self, places: Sequence[Place] = ()) -> dict[Place, chain.Sealed]:
+        """The newest sealed block of each (topic, partition): its link is the next one's base.
+
+        Of `places` alone each is found without looking at what is before it.
+        """
+        asked = [
+            f"SELECT topic, partition, first, last, rows, schema, hex(digest), hex(link) "
+            f"FROM {self.database}.blocks WHERE topic = {topic} AND partition = {part} "
+            "ORDER BY first DESC, last DESC LIMIT 1"
+            for topic, part in places or self._sealed_places()
+        ]
+        queries = (
+            " UNION ALL ".join(f"({one})" for one in asked[at : at + PLACES_ASKED_MAX])
+            for at in range(0, len(asked), PLACES_ASKED_MAX)
+        )
+        sealed = (
+            chain.Sealed(*row[:6], *map(bytes.fromhex, row[6:]))
+            for query in queries
+            for row in self.rows(query)
+        )
+        return {(one.topic, one.partition): one for one in sealed}
+
+    def _sealed_places(self) -> list[Place]:
+        found = self.rows(f"SELECT DISTINCT topic, partition FROM {self.database}.blocks")
+        return [(topic, part) for topic, part in found]
 
     def blocks(self, topic: int, partition: int) -> Iterator[chain.Sealed]:
         """Every sealed block of a partition in order, for `chain.verify`."""
@@ -313,13 +357,19 @@ class Archive:
                 *(bytes.fromhex(digest), bytes.fromhex(link)),
             )
 
-    def refused(self, after: dict[tuple[int, int], int]) -> set[tuple[int, int, int]]:
-        """(topic, partition, offset) of frames on record as refused beyond `after`; no repeats."""
-        found = self.rows(
-            f"SELECT topic, partition, offset FROM {self.database}.events "
-            f"WHERE kind = {REFUSED} AND flags != {NO_EVENT.index('repeat')}"
-        )
-        return {(t, p, offset) for t, p, offset in found if offset > after.get((t, p), -1)}
+    def refused(self, after: Positions | None = None) -> set[tuple[int, int, int]]:
+        """(topic, partition, offset) of frames on record as refused, no repeats.
+
+        Of the places in `after`, if there are any, beyond it; else all.
+        """
+        return {
+            (topic, part, offset)
+            for beyond in _beyond(after)
+            for topic, part, offset in self.rows(
+                f"SELECT topic, partition, offset FROM {self.database}.events "
+                f"WHERE kind = {REFUSED} AND flags != {NO_EVENT.index('repeat')} AND ({beyond})"
+            )
+        }
 
     def last_alerts(self) -> dict[tuple[int, int], tuple[int, bytes]]:
         """Of each (topic, partition) the highest offset of an alert on record, and its link."""
@@ -366,6 +416,15 @@ class Archive:
         )
         return int(found[0][0]), int(found[0][1])
 
+    def recorded_rows(self, partition: int | None = None) -> int:
+        """Rows on record; of one partition of every topic, those that are sealed."""
+        if partition is None:
+            return self.size()[0]
+        found = self.rows(
+            f"SELECT sum(rows) FROM {self.database}.blocks WHERE partition = {int(partition)}"
+        )
+        return int(found[0][0])
+
     def merging(self) -> bool:
         """Whether ClickHouse is merging parts of the record right now."""
         found = self.rows(
@@ -377,16 +436,17 @@ class Archive:
     # The client
 
     def close(self) -> None:
-        """Let the connection go."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        """Let the connections go."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
 
-    def _connected(self) -> Client:
-        if self._client is None:
+    def _connected(self, answer_s: int | None = None) -> Client:
+        answer_s = answer_s or self._answer_s
+        if answer_s not in self._clients:
             host, port, secure = self._host
             with _translated(self, "connect"):
-                self._client = clickhouse_connect.get_client(
+                self._clients[answer_s] = clickhouse_connect.get_client(
                     host=host,
                     port=port,
                     secure=secure,
@@ -394,11 +454,12 @@ class Archive:
                     password=self._secret[1],
                     compress=False,  # Bytes on loopback or a data centre's wire are cheaper.
                     connect_timeout=CONNECT_SECONDS,
-                    send_receive_timeout=ANSWER_SECONDS,
+                    send_receive_timeout=answer_s,
                     autogenerate_session_id=False,
                     query_retries=0,
+                    dedicated_pool=True,  # So that `close` leaves none of its connections.
                 )
-        return self._client
+        return self._clients[answer_s]
 
     def command(self, statement: str) -> None:
         """Do what gives no rows."""
@@ -417,6 +478,19 @@ class Archive:
         client = self._connected()
         with _translated(self, "read"):
             return client.raw_query(query, fmt=form)
+
+
+def _beyond(after: Positions | None) -> list[str]:
+    """What rows beyond `after` have in common, for PLACES_ASKED_MAX places each; all: ["1"].
+
+    In these words ClickHouse's primary key leaves little to read.
+    """
+    each = [
+        f"topic = {topic} AND partition = {part} AND offset > {offset}"
+        for (topic, part), offset in sorted((after or {}).items())
+    ]
+    groups = (each[at : at + PLACES_ASKED_MAX] for at in range(0, len(each), PLACES_ASKED_MAX))
+    return [" OR ".join(f"({one})" for one in group) for group in groups] or ["1"]
 
 
 @contextlib.contextmanager

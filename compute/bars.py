@@ -6,16 +6,18 @@ in parts, which ClickHouse joins when it merges and every query joins again. Not
 of a bar when a trade is busted: the table `voids` names the trade, and compute/history.py makes
 the bar that lost it anew from the events, which it finds by the bar's own offsets.
 
-A bar's prices and VWAP are of every trade that any version of the eligibility table takes
-(no Flag.INELIGIBLE): odd lots of instruments on version 2, which their session VWAP leaves out
-(ingest/condition.py), are in their bars; `volume` is of all trades.
+A bar's prices and VWAP are of the trades that the instrument's version of the eligibility table
+takes (ingest/condition.py), the same as in its VWAP columns; `volume` is of all trades. Each bar
+says by which versions its trades were judged, so that it can be made anew as it was: a change of
+the version counts from the rows that the recorder has not yet folded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from compute.row import number
+from ingest.condition import bit
 from ingest.event import PRICE_SCALE, Flag, Kind
 
 SPANS_S = (1, 60)  # Of the bars kept; others are joined of these.
@@ -30,6 +32,7 @@ BAR = np.dtype(  # One part of a bar, as the kernel fills it.
         ("state_key", "<u8"),
         *((name, "<f8") for name in STATE),
         *(("instrument", "<u4"), ("span_s", "<u2"), ("partition", "<u2"), ("topic", "u1")),
+        ("versions", "u1"),  # Bits of the versions that its trades were judged by; 0: by all.
     ],
     align=True,
 )
@@ -62,6 +65,7 @@ _BAR_COLUMNS = (  # Name, type on the wire, how parts are joined, codec, fields 
     ("volume", "Float64", "sum", "LZ4", ("volume",)),
     ("trades", "UInt64", "sum", "LZ4", ("trades",)),
     ("state", _STATE, "max", "LZ4", ("state_key", *STATE)),
+    ("versions", "UInt8", "groupBitOr", "LZ4", ("versions",)),
 )
 _TYPES = {
     "|u1": "UInt8",
@@ -86,6 +90,7 @@ ENGINES = {
 GRANULE_ROWS = 1_024
 BLOCK_BYTES = (4_096, 16_384)
 VIEWS = {"bars_1s": 1, "bars_1m": 60}
+VERSIONS_MAX = 2.0**31  # As in compute/kernels/trade.py.
 TOKENS = 1_000  # Inserts back that a repeat is known.
 
 
@@ -95,14 +100,18 @@ def ddl(database: str) -> tuple[str, ...]:
         f"non_replicated_deduplication_window = {TOKENS}, index_granularity = {GRANULE_ROWS}, "
         f"min_compress_block_size = {BLOCK_BYTES[0]}, max_compress_block_size = {BLOCK_BYTES[1]}"
     )
-    return tuple(
+    made = tuple(
         f"CREATE TABLE IF NOT EXISTS {database}.{table} (\n  "
         + ",\n  ".join(
             f"`{name}` {_kept(kind, join)} CODEC({codec})" for name, kind, join, codec, _ in columns
         )
         + f"\n) ENGINE = {ENGINES[table]} SETTINGS {settings}"
         for table, columns in COLUMNS.items()
-    ) + tuple(_view(database, name, span_s) for name, span_s in VIEWS.items())
+    )
+    # Bars that were kept before there were versions: judged by all, as 0 says.
+    kind = _kept("UInt8", "groupBitOr")
+    grown = f"ALTER TABLE {database}.bars ADD COLUMN IF NOT EXISTS `versions` {kind} CODEC(LZ4)"
+    return (*made, grown, *(_view(database, name, span_s) for name, span_s in VIEWS.items()))
 
 
 def _view(database: str, name: str, span_s: int) -> str:
@@ -152,15 +161,29 @@ def native(table: str, arrays: Sequence[np.ndarray]) -> bytearray:
     return body
 
 
-def of_events(database: str, span_s: int, where: str) -> str:
+def eligible(version: str) -> str:
+    """SQL: whether a trade of the record counts in more than volume, by the bit `version`."""
+    left_out = f"toUInt32(if(ask_size > 0 AND ask_size < {VERSIONS_MAX:.0f}, ask_size, 0))"
+    return f"bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0 AND bitAnd({left_out}, {version}) = 0"
+
+
+def of_events(
+    database: str, span_s: int, where: str, versions: Mapping[int, int] | None = None
+) -> str:
     """The query that makes bars of `span_s` from the record alone, in the order of the columns.
 
-    For a record that has none yet; what the recorder folds is the same.
+    For a record that has none yet; what the recorder folds is the same. `versions`: instruments
+    that are not on version 1 of the eligibility table, with theirs.
     """
     span_ns = span_s * 1_000_000_000
-    eligible = (
-        f"kind = {int(Kind.TRADE)} AND size > 0 AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
-    )
+    version = "toUInt8(1)"
+    if versions:
+        others = [str(number) for number in versions], [str(bit(v)) for v in versions.values()]
+        version = (
+            f"transform(instrument, [{', '.join(others[0])}], [{', '.join(others[1])}], {version})"
+        )
+    sized = f"kind = {int(Kind.TRADE)} AND size > 0"
+    counted = f"{sized} AND {eligible(version)}"
     place = "bitAnd(offset * 1024 + `index`, 268435455)"
     key = f"bitOr(bitShiftLeft(toUInt64(toUnixTimestamp64Nano(ts_event) % {span_ns}), 28), {place})"
     numbers = ", ".join("volume" if name == "volume_session" else name for name in STATE)
@@ -168,8 +191,7 @@ def of_events(database: str, span_s: int, where: str) -> str:
         ""
         if span_s == SPANS_S[-1]
         else (
-            " HAVING counted > 0 OR traded > 0 "
-            "OR countIf(position != 0 AND NOT isNaN(position)) > 0"
+            " HAVING taken > 0 OR traded > 0 OR countIf(position != 0 AND NOT isNaN(position)) > 0"
         )
     )
     return (
@@ -177,11 +199,12 @@ def of_events(database: str, span_s: int, where: str) -> str:
         f"toUnixTimestamp64Nano(ts_event), {span_ns}) * {span_ns}, 'UTC') AS start, topic, "
         "partition, "
         "min(offset), max(offset), "
-        f"minIf(({key}, price), {eligible}), maxIf(({key}, price), {eligible}), "
-        f"if(countIf({eligible}) > 0, maxIf(price, {eligible}), toInt64({-(2**63)})), "
-        f"if(countIf({eligible}) > 0, minIf(price, {eligible}), toInt64({2**63 - 1})), "
-        f"sumIf(toFloat64(price) * size, {eligible}), sumIf(size, {eligible}) AS counted, "
-        f"sumIf(size, kind = {int(Kind.TRADE)}) AS traded, countIf({eligible}), "
-        f"max(({key}, {numbers})) FROM {database}.events WHERE kind != 255 AND ({where}) "
+        f"minIf(({key}, price), {counted}), maxIf(({key}, price), {counted}), "
+        f"if(countIf({counted}) > 0, maxIf(price, {counted}), toInt64({-(2**63)})), "
+        f"if(countIf({counted}) > 0, minIf(price, {counted}), toInt64({2**63 - 1})), "
+        f"sumIf(toFloat64(price) * size, {counted}), sumIf(size, {counted}) AS taken, "
+        f"sumIf(size, kind = {int(Kind.TRADE)}) AS traded, countIf({counted}), "
+        f"max(({key}, {numbers})), groupBitOrIf(toUInt8({version}), {sized}) "
+        f"FROM {database}.events WHERE kind != 255 AND ({where}) "
         f"GROUP BY instrument, start, topic, partition{kept}"
     )

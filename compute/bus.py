@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -49,6 +49,59 @@ SCREENS_COUNT = 16
 _PUBLISH = """
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[2], 'd', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[4])
+"""
+
+
+# A worker's word that it lives, and its leases of shards (compute/share.py), on Redis's clock. A
+# member is `<role>/<moment of its start>`; a lease is `<member> <end>`.
+_CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local me = ARGV[1] .. '/' .. ARGV[2]
+"""
+_RENEW = f"""{_CLOCK}
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local role, began = member:match('^(.*)/(%d+)$')
+  if role == ARGV[1] and tonumber(began) < tonumber(ARGV[2]) then
+    redis.call('ZREM', KEYS[1], member)
+  end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[3], me)
+for i = 4, #ARGV do
+  local lease = redis.call('HGET', KEYS[2], ARGV[i])
+  if not lease or lease:match('^(%S+) ') == me then
+    redis.call('HSET', KEYS[2], ARGV[i], me .. ' ' .. (now + ARGV[3]))
+  end
+end
+local owners, leases = {{}}, redis.call('HGETALL', KEYS[2])
+for i = 1, #leases, 2 do
+  local owner, ends = leases[i + 1]:match('^(%S+) (%d+)$')
+  if tonumber(ends) > now then
+    owners[#owners + 1] = leases[i]
+    owners[#owners + 1] = owner
+  end
+end
+return {{redis.call('ZRANGE', KEYS[1], 0, -1), owners}}
+"""
+_TAKE = f"""{_CLOCK}
+local lease = redis.call('HGET', KEYS[1], ARGV[4])
+if lease then
+  local owner, ends = lease:match('^(%S+) (%d+)$')
+  local role, began = owner:match('^(.*)/(%d+)$')
+  local former = role == ARGV[1] and tonumber(began) <= tonumber(ARGV[2])
+  if tonumber(ends) > now and not former then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[4], me .. ' ' .. (now + ARGV[3]))
+return 1
+"""
+_LET_GO = """
+local me = ARGV[1] .. '/' .. ARGV[2]
+for i = 4, #ARGV do
+  local lease = redis.call('HGET', KEYS[2], ARGV[i])
+  if lease and lease:match('^(%S+) ') == me then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+if ARGV[3] == 'leave' then redis.call('ZREM', KEYS[1], me) end
 """
 
 
@@ -114,6 +167,9 @@ class Bus:
             retry=Retry(NoBackoff(), 0),
         )
         self._publish = self._redis.register_script(_PUBLISH)
+        self._renew = self._redis.register_script(_RENEW)
+        self._take = self._redis.register_script(_TAKE)
+        self._let_go = self._redis.register_script(_LET_GO)
 
     @contextmanager
     def _door(self) -> "Iterator[None]":
@@ -193,6 +249,59 @@ class Bus:
         block = max(1, round(wait_s * 1e3)) if wait_s > 0 else None  # Redis waits for ever at 0.
         with self._door():
             return _entries(self._redis.xread({name: last}, READ_COUNT, block=block) or {})
+
+    def deltas_of(
+        self, places: Mapping[int, tuple[int, int]], wait_s: float
+    ) -> dict[int, list[tuple[int, int, bytes]]]:
+        """As `deltas`, of several workers: `places` is (epoch, sequence) by worker.
+
+        Waits only while none of them has any.
+        """
+        names = {_key("deltas", worker).encode(): worker for worker in places}
+        last: Any = {_key("deltas", worker): f"{e}-{s}" for worker, (e, s) in places.items()}
+        with self._door():
+            answer: Any = self._redis.xread(last, READ_COUNT, block=max(1, round(wait_s * 1e3)))
+        pairs = answer.items() if isinstance(answer, dict) else answer or []
+        return {names[name]: _entries({name: rows}) for name, rows in pairs}
+
+    # Workers that share the partitions (compute/share.py)
+
+    def renew(
+        self, group: str, member: tuple[str, int], lease_s: float, held: Iterable[int]
+    ) -> tuple[list[str], dict[int, str]]:
+        """Say that `member` (role, moment of its start) lives, and renew its leases of shards.
+
+        Answers all members, and the owner of every shard whose lease has not run out.
+        """
+        keys = [f"{PREFIX}members:{group}", f"{PREFIX}leases:{group}"]
+        with self._door():
+            members, owners = self._renew(keys, [*member, round(lease_s * 1e3), *held])
+        pairs = zip(owners[::2], owners[1::2], strict=True)
+        return sorted(one.decode() for one in members), {int(n): o.decode() for n, o in pairs}
+
+    def take_shard(self, group: str, member: tuple[str, int], lease_s: float, number: int) -> bool:
+        """Lease a shard that nobody has, or a former process of the same role; whether we did."""
+        arguments = [*member, round(lease_s * 1e3), number]
+        with self._door():
+            return bool(self._take([f"{PREFIX}leases:{group}"], arguments))
+
+    def let_go(
+        self, group: str, member: tuple[str, int], numbers: Iterable[int], *, leave: bool = False
+    ) -> None:
+        """Give leases back at once; `leave`: and be no member any more."""
+        keys = [f"{PREFIX}members:{group}", f"{PREFIX}leases:{group}"]
+        with self._door():
+            self._let_go(keys, [*member, "leave" if leave else "stay", *numbers])
+
+    def swap_legs(self, mine: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Tell the legs of currencies that we have, by instrument; all there are."""
+        step = self._redis.pipeline(transaction=False)
+        if mine:
+            step.hset(f"{PREFIX}legs", mapping={str(row): data for row, data in mine.items()})
+        step.hgetall(f"{PREFIX}legs")
+        with self._door():
+            found: Any = step.execute()[-1]
+        return {int(row): data for row, data in found.items()}
 
     def set_reference(self, data: bytes) -> None:
         """The reference rows as one JSON array, for `risk` and web processes."""
@@ -384,7 +493,9 @@ class AsyncBus:
     async def _ask(self, awaitable: Any) -> Any:
         try:
             return await awaitable
-        except (redis.RedisError, OSError) as error:
+        # asyncio's transport raises AttributeError where it is written to after a reset; the
+        # client has left that connection by then.
+        except (redis.RedisError, OSError, AttributeError) as error:
             raise BusError(f"Redis at {_shown(self.url)} does not answer ({error}).") from None
 
     async def close(self) -> None:

@@ -127,7 +127,7 @@ class Packed(NamedTuple):
 def decode(frame: bytes) -> Delta:
     """The cells in a delta frame; DeltaError where it is not whole."""
     head, packed = unpack(frame)
-    return Delta(*head, [_section_of(section) for section in packed])
+    return Delta(*head, [section_of(section) for section in packed])
 
 
 def unpack(frame: bytes) -> tuple[tuple[int, int, int], list[Packed]]:
@@ -162,7 +162,8 @@ def _unpack_section(frame: bytes, at: int) -> tuple[Packed, int]:
     return section, at + 16 * n + 8 * cells
 
 
-def _section_of(packed: Packed) -> Section:
+def section_of(packed: Packed) -> Section:
+    """A section whose cells are named one by one."""
     n, touched = len(packed.touched), packed.touched
     bits = np.unpackbits(packed.masks.view(np.uint8).reshape(n, 4), axis=1, bitorder="little")
     which, columns = np.nonzero(bits)

@@ -23,19 +23,20 @@ RETRY_SECONDS = 5.0
 class Derived:
     """Bars and snapshots of one recorder."""
 
-    def __init__(self, archive: Archive) -> None:
-        """Nothing is asked of ClickHouse yet."""
+    def __init__(self, archive: Archive, *, books: bool = True) -> None:
+        """Nothing is asked of ClickHouse yet. `books` False: it has a part of the positions."""
         fold.rehearse()
         self.archive = archive
-        self.fold, self.snapshot = Fold(archive), Snapshot(archive)
+        self.fold, self.snapshot = Fold(archive), Snapshot(archive, books=books)
         self.problem = ""
         self._look_at = self._again_at = -1e9
 
-    def begin(self, recorded: Mapping[tuple[int, int], int]) -> None:
-        """Make what is missing: tables, and bars of rows up to `recorded`. ArchiveError."""
-        for statement in (*bars.ddl(self.archive.database), *snapshot.ddl(self.archive.database)):
-            self.archive.command(statement)
-        self.fold.catch_up(dict(recorded))
+    def begin(self, recorded: Mapping[tuple[int, int], int], engine: Any) -> None:
+        """Make the tables that are missing, and look how far the bars reach. ArchiveError."""
+        self.fold.versions = engine.vwap_versions
+        database = self.archive.database
+        self.archive.create((*bars.ddl(database), *snapshot.ddl(database)))
+        self.fold.begin(recorded)
         self.problem = ""
 
     def add(self, blocks: Sequence[Block]) -> None:
@@ -50,6 +51,7 @@ class Derived:
         if now < self._again_at:
             return
         try:
+            self.fold.catch_up()
             self.fold.step(now)
             self.snapshot.step(now)
             self.problem = ""
@@ -58,6 +60,7 @@ class Derived:
 
     def look(self, engine: Any) -> None:
         """Keep books and positions where a second of event time has passed."""
+        self.fold.versions = engine.vwap_versions
         moments = engine.tables[INSTRUMENTS.name][:, INSTRUMENTS.index("ts_event")]
         newest_ms = np.nanmax(moments, initial=0.0) if len(moments) else 0.0
         newest_ns = int(newest_ms * 1e6)

@@ -102,6 +102,9 @@ SUM = np.dtype(  # Of eligible trades: a bucket, a window, an open second (kerne
 PRINT = np.dtype(  # A remembered trade; size 0: void.
     [("id", _INTEGER), ("ts_event", _INTEGER), ("price", _INTEGER), ("size", _FLOAT)]
 )
+LEG = np.dtype(  # What a pair of currencies tells of itself, for engines that do not have it.
+    [("row", _INTEGER), ("mid", _FLOAT), ("ts_event", _FLOAT), ("state", _FLOAT)]
+)
 ROWS: dict[str, tuple[np.dtype, tuple[int, ...]]] = {  # Arrays with a row an instrument.
     "_state": (STATE, ()),
     "_sums": (SUM, (vwap.SUMS,)),
@@ -188,6 +191,11 @@ class Engine:
         """What was met so far: events, unknown instruments, refused, unmatched busts, ..."""
         return dict(zip(codes.COUNTERS, self._counts.tolist(), strict=True))
 
+    @property
+    def vwap_versions(self) -> np.ndarray:
+        """By instrument the bit of its version of the eligibility table, uint8; a copy."""
+        return self._state["vwap_version"].astype(np.uint8)
+
     def step(self, events: np.ndarray, enriched: np.ndarray | None) -> int:
         """Apply `events` (EVENT [n], in order); fill `enriched` (ENRICHED, n or more) if given.
 
@@ -255,10 +263,26 @@ class Engine:
             self.tables["execution"],
         )
 
+    @property
+    def legs(self) -> np.ndarray:
+        """Rows of the pairs that tell what currencies are worth, int64 (kernels/currency.py)."""
+        return self._ledger.legs
+
+    def lend(self, legs: np.ndarray) -> None:
+        """Take what another engine has of pairs whose events this one does not get: LEG."""
+        rows = legs["row"]
+        state = self._state[rows]
+        state["mid"], state["ts_event"] = legs["mid"], legs["ts_event"]
+        moments = np.nan_to_num(legs["ts_event"]) * 1e6
+        state["newest_ns"] = np.maximum(state["newest_ns"], moments.astype(np.int64))
+        frozen = np.nan_to_num(legs["state"]).astype(np.int64) & codes.FROZEN
+        state["bits"] = state["bits"] & ~codes.FROZEN | frozen
+        self._state[rows] = state
+
     def grow(self, reference: Reference) -> None:
         """Take new and changed instruments; what has happened to the others stays."""
         self._resize(len(reference))
-        self._reference = reference
+        self.reference = reference
         before = self.tables["instruments"].copy()
         array, state = reference.array, self._state
         state["close_prev"] = array["close_prev"]
@@ -360,7 +384,7 @@ class Engine:
             items[index] = reader.take(items.dtype, count)
         self._ledger.unpack(reader.rest(), used)
         self.tables |= self._ledger.tables
-        self.grow(self._reference)
+        self.grow(self.reference)
 
     def _resize(self, rows: int) -> None:
         """Room for `rows` instruments; new rows know nothing yet."""

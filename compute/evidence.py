@@ -288,6 +288,20 @@ class Folder:
         return self.path / f"{place[0]:02}-{place[1]:05}.{kind}"
 
 
+def unchained(database: Database, highest: dict[Place, int], seconds: float) -> dict[Place, int]:
+    """Of the rows up to `highest`: the places where, `seconds` later, they are still not chained.
+
+    With the last sealed offset of each. One question at a time, however many places wait.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        ends = database.ends()
+        left = {p: ends.get(p, -1) for p, last in highest.items() if ends.get(p, -1) < last}
+        if not left or time.monotonic() >= deadline:
+            return left
+        time.sleep(SETTLE_POLL_SECONDS)
+
+
 def chained(evidence: Evidence, place: Place, last: int, highest: int, seconds: float) -> bool:
     """Whether a recorder chains, within `seconds`, what lies from behind `last` up to `highest`."""
     deadline = time.monotonic() + seconds

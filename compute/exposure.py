@@ -132,6 +132,11 @@ class Exposure:
         )
         self.evaluate(holdings(POSITIONS.empty(0), self._terms), market, slow=False)
 
+    @property
+    def members(self) -> Membership | None:
+        """Groups of the positions of the newest step; None before the first."""
+        return self._members[1] if self._members else None
+
     def names(self) -> dict[str, Any]:
         """What numbers in the tables mean, for the page (JSON): groups, books, limits."""
         return {

@@ -13,7 +13,6 @@ instrument whose factor is in no history has row -1: its VaR is unknown, not 0.
 """
 
 import csv
-import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 
 from compute.kernels.exposure import NO_RATES
 from compute.kernels.value_at_risk import CREDIT, CURRENCY, CURVE, PRICE, VOLATILITY
+from compute.kin import coin, commodity
 from compute.term import TRANSLATED
 from ingest.instrument import AssetClass, Instrument, Reference
 
@@ -197,17 +197,6 @@ def _price(root: Instrument, moves: _Moves) -> int:
     index = (f"INDEX.{MINOR.get(root.currency, root.currency)}", beta)
     sector = f"SECTOR.{root.sector}"
     return moves.mix(index, (sector, 1.0)) if moves.knows(sector) else moves.mix(index)
-
-
-def commodity(symbol: str) -> str:
-    """The product of a future's symbol: CLZ6 -> CL, CLZ6-CLF7 -> CL."""
-    found = re.match(r"(\w+?)[FGHJKMNQUVXZ]\d", symbol)
-    return found[1] if found else symbol
-
-
-def coin(symbol: str) -> str:
-    """The coin of a pair or perpetual: BTC-USD, BTC-PERP.OKX -> BTC."""
-    return re.split(r"[-/_]", symbol)[0]
 
 
 def demo(

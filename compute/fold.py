@@ -3,11 +3,12 @@
 `add` takes rows that ClickHouse has confirmed and keeps open bars in memory; `flush` inserts all
 of them at once, a few seconds' worth, so that an insert carries few parts of a bar. How far bars
 reach is in the table itself, the highest offset of each partition: one insert is all or nothing.
-After a kill `catch_up` reads the rows behind that from the record and folds them again.
+After a kill `catch_up` reads the rows behind that from the record and folds them again, a piece
+at a time beside the recording, which goes first; what is recorded meanwhile follows them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from compute.row import RECORD
 
 FLUSH_SECONDS = 10.0  # Live charts do not wait for it: their newest points come from the mirror.
 OPEN_BARS_MAX = 2_000_000  # 400 MB; flushed before, whatever the clock says.
-READ_OFFSETS = 2_048  # A piece of the record to catch up with: 2 M rows at 1,000 a frame.
+READ_OFFSETS = 256  # A piece of the record to catch up with: 250,000 rows at 1,000 a frame.
 
 
 class _Place:
@@ -30,7 +31,7 @@ class _Place:
         self.out, self.count = np.empty(0, bars.BAR), 0
         self.voids: list[np.ndarray] = []
 
-    def take(self, rows: np.ndarray) -> None:
+    def take(self, rows: np.ndarray, versions: np.ndarray) -> None:
         known = rows["instrument"][rows["kind"] != fold.REFUSED]
         if not len(known):
             return
@@ -46,7 +47,9 @@ class _Place:
             self.out = out
         newest = np.empty(self.count + len(rows), np.int64)
         span_ns = bars.SPANS_S[0] * 1_000_000_000
-        self.count = fold.bars(rows, span_ns, self.slots, newest, self.out, self.count)
+        self.count = fold.bars(
+            rows, span_ns, _reaching(versions, known), self.slots, newest, self.out, self.count
+        )
         self._take_busts(rows)
 
     def _take_busts(self, rows: np.ndarray) -> None:
@@ -88,8 +91,11 @@ class Fold:
         """Nothing is asked of ClickHouse yet."""
         self.archive = archive
         self._places: dict[tuple[int, int], _Place] = {}
+        self._missing: dict[tuple[int, int], tuple[int, int]] = {}  # On record, not in the bars.
         self._ready: tuple[str, bytearray, bytearray] | None = None  # Sealed, not yet confirmed.
         self._flushed_at = 0.0
+        # By instrument the bit of its version of the eligibility table; 0 (and beyond): by all.
+        self.versions = np.zeros(0, np.uint8)
 
     def reach(self) -> dict[tuple[int, int], int]:
         """Highest offset of each (topic, partition) that is in the bars."""
@@ -99,32 +105,50 @@ class Fold:
         )
         return {(int(t), int(p)): int(last) for t, p, last in found}
 
-    def catch_up(self, recorded: dict[tuple[int, int], int]) -> None:
-        """Begin anew behind what is in the bars, with the rows up to `recorded` of each place."""
-        self._places, self._ready = {}, None
+    def begin(self, recorded: Mapping[tuple[int, int], int]) -> None:
+        """Begin anew behind what is in the bars; what lies between is for `catch_up`."""
         reach = self.reach()
-        for place, last in recorded.items():
-            first = reach.get(place, -1) + 1
-            while first <= last:
-                end = min(last, first + READ_OFFSETS - 1)
-                data = self.archive.read_block(*place, first, end)
-                self.add(
-                    [np.frombuffer(data, RECORD).copy()]
-                )  # As fresh ones: one kernel for both.
-                first = end + 1
+        self._places, self._ready = {}, None
+        self._missing = {
+            place: (reach.get(place, -1) + 1, last)
+            for place, last in recorded.items()
+            if reach.get(place, -1) < last
+        }
+
+    def catch_up(self) -> bool:
+        """Fold the next rows that are on record and not in the bars; whether there were any."""
+        if not self._missing:
+            return False
+        place, (first, last) = next(iter(self._missing.items()))
+        end = min(last, first + READ_OFFSETS - 1)
+        data = self.archive.read_block(*place, first, end)
+        if end < last:
+            self._missing[place] = end + 1, last
+        else:
+            del self._missing[place]
+        if data:
+            self._take(np.frombuffer(data, RECORD).copy())  # As fresh ones: one kernel for both.
+        return True
 
     def add(self, arrays: Sequence[np.ndarray]) -> None:
         """Fold rows (RECORD) that are on record; each array is of one place, in the log's order."""
         for rows in arrays:
-            if len(rows):
-                place = int(rows["topic"][0]), int(rows["partition"][0])
-                self._places.setdefault(place, _Place()).take(rows)
-        if sum(one.count for one in self._places.values()) > OPEN_BARS_MAX:
-            self.flush()
+            if not len(rows):
+                continue
+            place = int(rows["topic"][0]), int(rows["partition"][0])
+            if place in self._missing:  # They follow those before them.
+                self._missing[place] = self._missing[place][0], int(rows["offset"][-1])
+            else:
+                self._take(rows)
+
+    def _take(self, rows: np.ndarray) -> None:
+        place = int(rows["topic"][0]), int(rows["partition"][0])
+        self._places.setdefault(place, _Place()).take(rows, self.versions)
 
     def step(self, now: float) -> bool:
         """Flush if it is time; whether it did."""
-        if now < self._flushed_at + FLUSH_SECONDS:
+        open_bars = sum(one.count for one in self._places.values())
+        if now < self._flushed_at + FLUSH_SECONDS and open_bars <= OPEN_BARS_MAX:
             return False
         self.flush()
         self._flushed_at = now
@@ -150,8 +174,14 @@ class Fold:
         self._ready = None
 
 
+def _reaching(versions: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`versions` as far as the instruments `known` go."""
+    missing = int(known.max()) + 1 - len(versions)
+    return np.pad(versions, (0, missing)) if missing > 0 else versions
+
+
 def rehearse() -> None:
     """Compile before anything waits."""
     place = _Place()
-    place.take(np.zeros(1, RECORD))
+    place.take(np.zeros(1, RECORD), np.zeros(1, np.uint8))
     place.parts(0, 0)

@@ -112,17 +112,26 @@ class Follower:
             applied = 1
         for _ in range(READS_MAX):
             entries = self.bus.deltas(self._epoch, self._last, self.worker)
-            if not entries:
+            applied += self.feed(entries)
+            if not entries or not self._whole:
                 break
-            for epoch, sequence, frame in entries:
-                whole = epoch == self._epoch and sequence == self._last + 1
-                if not (whole and self._decoded(frame)):
-                    self.gaps += 1
-                    self._whole = False
-                    return applied
-                self._last = sequence
-                applied += 1
         return applied
+
+    @property
+    def whole(self) -> bool:
+        """Whether the tables stand at `position`: no image is needed."""
+        return self._whole
+
+    def feed(self, entries: Sequence[tuple[int, int, bytes]]) -> int:
+        """Apply what was read behind `position`, up to the first gap; how much."""
+        for applied, (epoch, sequence, frame) in enumerate(entries):
+            whole = epoch == self._epoch and sequence == self._last + 1
+            if not (whole and self._decoded(frame)):
+                self.gaps += 1
+                self._whole = False
+                return applied
+            self._last = sequence
+        return len(entries)
 
     def take(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """(rows that changed by table, int64, rising; oldest_ns), and begin anew."""

@@ -3,19 +3,24 @@
 import numpy as np
 
 from compute.archive import Archive
-from ingest.event import PRICE_UNIT, Flag, Kind
+from compute.bars import eligible as judged
+from ingest.condition import bit
+from ingest.event import PRICE_UNIT, Kind
 
 
-def bars(archive: Archive, instrument: int, from_ns: int, to_ns: int, seconds: float) -> np.ndarray:
+def bars(  # noqa: PLR0913 (a question has its parts)
+    archive: Archive, instrument: int, from_ns: int, to_ns: int, seconds: float, version: int = 1
+) -> np.ndarray:
     """Trade bars of [from_ns, to_ns) in event time: float64 [n, 7].
 
     Columns t (ms, the bar's start), open, high, low, close, vwap, volume. Ineligible trades
-    count in volume alone, trades that were busted nowhere; NaN where no trade was eligible.
+    count in volume alone, trades that were busted nowhere; NaN where no trade was eligible, by
+    `version` of the eligibility table.
     """
     step = round(seconds * 1e9)
     if step <= 0 or to_ns <= from_ns:
         raise ValueError("bars need seconds above 0 and an end after their start")
-    eligible = f"size > 0 AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
+    eligible = f"size > 0 AND {judged(str(bit(version)))}"
     when = "(ts_event, offset, `index`)"
     moments = [f"fromUnixTimestamp64Nano(toInt64({ns}))" for ns in (from_ns, to_ns)]
     within = (
@@ -37,8 +42,8 @@ def bars(archive: Archive, instrument: int, from_ns: int, to_ns: int, seconds: f
     return bars[:, :7]
 
 
-def series(
-    archive: Archive, instrument: int, from_ns: int, to_ns: int, seconds: float
+def series(  # noqa: PLR0913 (a question has its parts)
+    archive: Archive, instrument: int, from_ns: int, to_ns: int, seconds: float, version: int = 1
 ) -> np.ndarray:
     """What a chart shows of [from_ns, to_ns) in event time: float64 [n, 4], one row a step.
 
@@ -53,7 +58,7 @@ def series(
         f"argMax(price, {when}) * {PRICE_UNIT}, argMax(vwap, {when}), argMax(volume, {when}) "
         f"FROM {archive.database}.events WHERE instrument = {instrument} "
         f"AND kind = {int(Kind.TRADE)} AND size > 0 "
-        f"AND bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0 "
+        f"AND {judged(str(bit(version)))} "
         f"AND ts_event >= {moments[0]} AND ts_event < {moments[1]} GROUP BY t ORDER BY t"
     )
     return np.array(found, np.float64).reshape(-1, 4)

@@ -195,6 +195,12 @@ class Ledger:
             if pair and name != "USD":
                 entry["row"], entry["power"] = pair
 
+    @property
+    def legs(self) -> np.ndarray:
+        """Instruments that tell what currencies are worth, int64, rising."""
+        rows = self.currencies["row"]
+        return np.unique(rows[rows >= 0])
+
     def widen(self, used: int) -> dict[str, np.ndarray]:
         """The tables, the one of positions with room for `used` slots; rows once shown stay."""
         shown = max(len(self.tables["positions"]), -(-used // POSITIONS_STEP) * POSITIONS_STEP)

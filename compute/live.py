@@ -107,13 +107,19 @@ class Live:
         cut_ms: float = CUT_MS,
         books: Sequence[Book] = (),
         now_ns: Callable[[], int] = clock.now_ns,
+        tell: Callable[[dict[str, Any]], bool] | None = None,
+        leads: bool = True,
     ) -> None:
         """Read the reference rows, take up the newest checkpoint, and seek behind it.
 
-        `books` are the fund's: their currencies and cost methods, who trades them.
+        `books` are the fund's: their currencies and cost methods, who trades them. `tell` hears
+        our health in place of the bus. Of several that read one topic of reference rows one
+        `leads`: it shares them, and keeps those that are none.
         """
         self.frames, self.rows, self.bus, self.quarantine = frames, rows, bus, quarantine
         self.worker, self.cut_ns, self.now_ns = worker, round(cut_ms * 1e6), now_ns
+        self.leads = leads
+        self.tell = tell or (lambda health: bus.report(f"live.{worker}", health))
         self.reference = Reference(rows.read_all())
         self.intake = Intake(self.reference, self._refresh)
         self.books = tuple(books)
@@ -133,7 +139,8 @@ class Live:
         self.saving: threading.Thread | None = None  # Takes the newest checkpoint to Redis.
         self._frozen: Engine | None = None  # Of the last checkpoint; room for the next.
         self._image_due = self._checkpoint_due = self._health_due = 0.0
-        self._cut_at = self._total_at = self._told_reference = self._retry_at = 0.0
+        self._cut_at = self._total_at = self._told_reference = 0.0
+        self.retry_at = 0.0  # Until then Redis is left alone.
         self._dirty = False
         self._resume()
 
@@ -162,22 +169,31 @@ class Live:
 
     def step(self) -> int:
         """Take what has arrived, cut if due; the number of events taken."""
-        messages = self.frames.poll(self._patience_s())
+        messages = self.frames.poll(self.patience_s())
         count = self._take(messages) if messages else 0
         now = time.monotonic()
         elapsed_ms = (now - self._cut_at) * 1e3
         quiet = self._dirty and not messages and elapsed_ms >= self.cut_ns / 1e6 * CUT_SHARE_MIN
         due = quiet or elapsed_ms >= (self.cut_ns / 1e6 if self._dirty else HEARTBEAT_MS)
-        if due and now >= self._retry_at:
+        if due and now >= self.retry_at:
             self._cut(now)
         if now >= self._health_due:
             self._refresh()
-            self._keep_rows(now)
+            if self.leads:
+                self._keep_rows(now)
             self.digests.tell(self.quarantine)
             self._report(now)
         return count
 
-    def _patience_s(self) -> float:
+    def hand_over(self) -> None:
+        """Tell all that was taken and keep the state: whoever comes next goes on from here."""
+        self._image_due = self._total_at = 0.0
+        self._cut(time.monotonic())
+        if self.saving:
+            self.saving.join()
+        self._save().join()
+
+    def patience_s(self) -> float:
         """How long the next poll may wait: until a cut is due, or for the next frame of a burst.
 
         Frames come in bursts, because publishers work in rounds. A cut that waits for the end of
@@ -236,7 +252,8 @@ class Live:
     def _refresh(self) -> bool:
         """Take reference rows that came since; whether there were any."""
         came = self.intake.renew(self.rows, self.engine)
-        if self._told_reference != self.reference.version and time.monotonic() >= self._retry_at:
+        untold = self.leads and self._told_reference != self.reference.version
+        if untold and time.monotonic() >= self.retry_at:
             try:
                 self.bus.set_reference(self.reference.to_json())
                 self._told_reference = self.reference.version
@@ -280,7 +297,7 @@ class Live:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
             self._save()
 
-    def _save(self) -> None:
+    def _save(self) -> threading.Thread:
         """Keep the state as it stands; only the copy is made here, the rest in a thread.
 
         Packing and sending 17 MB takes 60 ms, which every cell would wait for.
@@ -298,8 +315,9 @@ class Live:
                 state = pack(Checkpoint(positions, note, engine.checkpoint()))
                 self.bus.save(self.worker, state)
 
-        self.saving = threading.Thread(target=save, name="checkpoint", daemon=True)
-        self.saving.start()
+        self.saving = saving = threading.Thread(target=save, name="checkpoint", daemon=True)
+        saving.start()
+        return saving
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()
@@ -311,6 +329,7 @@ class Live:
             "events": self.rate.total,
             **self.ways.health(now_ns, time.monotonic_ns(), waiting),
             "behind_frames": waiting,
+            "partitions": sorted({partition for _, partition in self.positions}),
             "stages_ms": self.stages.told(),
             "gaps": sequences.gaps,
             "repeats": sequences.repeats,
@@ -324,10 +343,10 @@ class Live:
             "reference_refused": len(self.reference.refused),
         }
         self._health_due = now + HEALTH_SECONDS
-        if now < self._retry_at:
+        if now < self.retry_at:
             return  # Each attempt may take seconds, and the frames do not wait.
         try:
-            if self.bus.report(f"live.{self.worker}", health):
+            if self.tell(health):
                 self._told_reference = 0
                 self._image_due = self._checkpoint_due = 0.0
         except BusError:
@@ -337,4 +356,4 @@ class Live:
         """Leave it alone for a while; an attempt may have taken seconds, so from now on."""
         now = time.monotonic()
         self.redis_away_since = self.redis_away_since or now
-        self._retry_at = now + RETRY_SECONDS
+        self.retry_at = now + RETRY_SECONDS

@@ -103,7 +103,7 @@ def origin(archive: Archive, cell: Cell, until_ns: int) -> dict[str, Any]:
         "value": after.get(cell.column) if cell.table == INSTRUMENTS.name else None,
         "inputs": after,
         "mark": after.get("mark") if cell.column in MARKED else None,
-        "fx": _fx(cell) if column.unit == "USD" else None,
+        "fx": _fx(cell) if column.unit.startswith("USD") else None,
         "newest_ms": _newest_ms(archive, instrument, until_ns),
         "events": events,
         "prove": f"./tickglass audit prove {events[0]['name']}" if events else None,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from compute import bars as bars_shape
 from compute.archive import Archive
 from compute.bars import SPANS_S, STATE
 from ingest.event import PRICE_SCALE, PRICE_UNIT, Flag, Kind
@@ -225,19 +226,24 @@ def _from_events(
     log = f"topic = {place[0]} AND partition = {place[1]}"
     moments = ", ".join(_moment(second * SECOND_NS) for second in seconds)
     found = archive.rows(
-        f"SELECT first_offset, last_offset FROM {archive.database}.bars WHERE span_s = 1 "
+        "SELECT first_offset, last_offset, versions, intDiv(toUnixTimestamp64Nano(ts), "
+        f"{SECOND_NS}) FROM {archive.database}.bars WHERE span_s = 1 "
         f"AND instrument = {instrument} AND ts IN ({moments}) AND {log}"
     )
-    ranges = _merged([(int(first), int(last) + 1) for first, last in found])
+    ranges = _merged([(int(first), int(last) + 1) for first, last, _, _ in found])
+    # Of two versions within a second the newer one.
+    judged = {int(second): 1 << int(bits).bit_length() >> 1 for _, _, bits, second in found}
     if not ranges:
         return np.zeros(0, ROW)
     if len(ranges) > RANGES_MAX:
         ranges = [(ranges[0][0], ranges[-1][1])]
     where = " OR ".join(f"offset >= {first} AND offset < {end}" for first, end in ranges)
-    eligible = f"bitAnd(flags, {int(Flag.INELIGIBLE)}) = 0"
+    second = f"intDiv(toUnixTimestamp64Nano(ts_event), {SECOND_NS})"
+    listed = _listed(judged), ", ".join(str(bit) for bit in judged.values())
+    eligible = bars_shape.eligible(f"transform({second}, [{listed[0]}], [{listed[1]}], 0)")
     when = "(ts_event, offset, `index`)"
     query = (
-        f"SELECT toInt64(intDiv(toUnixTimestamp64Nano(ts_event), {SECOND_NS}) * {SECOND_NS}) AS t, "
+        f"SELECT toInt64({second} * {SECOND_NS}) AS t, "
         f"toUInt64(0), argMinIf(price, {when}, {eligible}), toUInt64(0), "
         f"argMaxIf(price, {when}, {eligible}), "
         f"if(countIf({eligible}) > 0, maxIf(price, {eligible}), toInt64({LOWEST})), "

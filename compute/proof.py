@@ -25,11 +25,28 @@ from compute.row import RECORD, REFUSED
 
 FORMAT = "tickglass proof 1"
 ROWS_BYTES_MAX = 1 << 30
-_TORN = (ValueError, KeyError, TypeError, OverflowError, binascii.Error, struct.error)
+TORN = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    binascii.Error,
+    struct.error,
+    zstandard.ZstdError,
+)
 
 
 class ProofError(RuntimeError):
     """There is no proof, or it does not hold; says why."""
+
+
+class Rooted(NamedTuple):
+    """A block that is under a signed root."""
+
+    data: bytes  # Its canonical bytes
+    block: Sealed
+    fields: roots.Fields  # Of the root
+    signers: list[tuple[Key, int]]  # Keys that signed, and the second at which a witness looked
 
 
 class Proven(NamedTuple):
@@ -45,13 +62,27 @@ def make(
     evidence: Evidence, signed: Sequence[Signed], row: tuple[int, int, int, int | None]
 ) -> bytes:
     """The proof of (topic, partition, offset, index or None: all) by the first root that has it."""
-    place: Place = row[:2]
-    block, before = _block(evidence, place, row[2], signed)
+    held = {
+        "format": FORMAT,
+        "row": list(row),
+        "columns": [[name, RECORD[name].str] for name in RECORD.names or ()],
+        **under_root(evidence, signed, row[:2], row[2]),
+    }
+    proof = json.dumps(held, ensure_ascii=False, indent=1).encode()
+    check(proof, ())  # What does not hold is not handed out.
+    return proof
+
+
+def under_root(
+    evidence: Evidence, signed: Sequence[Signed], place: Place, offset: int
+) -> dict[str, Any]:
+    """The part of a proof that is about one block: its bytes, and the way to the first root."""
+    block, before = _block(evidence, place, offset, signed)
     reach = ((one, one.root.head(*place)) for one in signed)
     found = next(((one, head) for one, head in reach if head and head.last >= block.last), None)
     if found is None:
         raise ProofError(
-            f"offset {row[2]} is on record and chained, but no root is signed yet: wait a minute"
+            f"offset {offset} is on record and chained, but no root is signed yet: wait a minute"
         )
     one, head = found
     data = evidence.read([block])[0]
@@ -64,10 +95,7 @@ def make(
         later.digest for later in evidence.blocks(place, block.last) if later.last <= head.last
     ]
     index = one.root.heads.index(head)
-    held = {
-        "format": FORMAT,
-        "row": list(row),
-        "columns": [[name, RECORD[name].str] for name in RECORD.names or ()],
+    return {
         "block": block[:6],
         "before": before.hex(),
         "after": [digest.hex() for digest in after],
@@ -77,9 +105,6 @@ def make(
         "note": one.note,
         "bytes": base64.b64encode(zstandard.compress(data, 9)).decode(),
     }
-    proof = json.dumps(held, ensure_ascii=False, indent=1).encode()
-    check(proof, ())  # What does not hold is not handed out.
-    return proof
 
 
 def _block(
@@ -107,12 +132,14 @@ def check(proof: bytes, trusted: Sequence[Key]) -> Proven:
         held = json.loads(proof)
         if held["format"] != FORMAT:
             raise ProofError(f"this is no {FORMAT}")
-        return _check(held, trusted)
-    except (*_TORN, zstandard.ZstdError) as error:
+        data, block, said, signers = rooted(held, trusted)
+        return Proven(_row(held, data), block, said, signers)
+    except TORN as error:
         raise ProofError(f"this is no whole proof: {error}") from None
 
 
-def _check(held: dict[str, Any], trusted: Sequence[Key]) -> Proven:
+def rooted(held: dict[str, Any], trusted: Sequence[Key]) -> Rooted:
+    """The block that `under_root` wrote down, all hashes made again; ProofError, or one of TORN."""
     data = zstandard.decompress(base64.b64decode(held["bytes"]), max_output_size=ROWS_BYTES_MAX)
     topic, partition, first, last, count, schema = map(int, held["block"])
     digest = chain.leaf((topic, partition, first, last, count, schema), [data])
@@ -136,7 +163,7 @@ def _check(held: dict[str, Any], trusted: Sequence[Key]) -> Proven:
     ]
     if trusted and not signers:
         raise ProofError("none of the keys that are trusted here has signed this root")
-    return Proven(_row(held, data), block, said, signers)
+    return Rooted(data, block, said, signers)
 
 
 def _row(held: dict[str, Any], data: bytes) -> np.ndarray:

@@ -48,6 +48,7 @@ CHECKPOINT_SECONDS = 10.0
 HEALTH_SECONDS = 1.0
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.2, 5.0
 SILENCE_SECONDS_MAX = 10.0  # While offsets that are on record do not come again from Kafka.
+SILENT_SECONDS = 3.0  # Without a word of Kafka's nobody knows how far behind the record is.
 UNPROVEN_SECONDS = 5.0  # Then rows that were not Kafka's are looked at again: gone by now?
 
 assert BLOCK_ROWS <= INSERT_ROWS_MAX
@@ -61,6 +62,10 @@ class Frames(Protocol):
     """What `record` needs of ingest.source.Source."""
 
     log: str  # Identity of the log, the same as long as offsets mean the same.
+
+    @property
+    def silent_s(self) -> float:
+        """Since Kafka was heard, which speaks all the time."""
 
     @property
     def assigned(self) -> list[tuple[int, int]]:
@@ -107,7 +112,7 @@ class Derived(Protocol):
 
     problem: str
 
-    def begin(self, recorded: Positions) -> None:
+    def begin(self, recorded: Positions, engine: Engine) -> None:
         """Bring it to where the record ends."""
 
     def add(self, blocks: list[Block]) -> None:
@@ -134,8 +139,9 @@ class Record:
         derived: Derived | None = None,
         digests: Values | None = None,
         keep: Keep | None = None,
+        partition: int | None = None,
         flush_s: float = FLUSH_SECONDS,
-        tell: Callable[[dict[str, Any]], None] | None = None,
+        tell: Callable[[dict[str, Any]], object] | None = None,
         now_ns: Callable[[], int] = clock.now_ns,
         elapsed_ns: Callable[[], int] = time.monotonic_ns,
         wait: Callable[[float], None] = time.sleep,
@@ -144,13 +150,13 @@ class Record:
 
         `alerts` records another topic in between; `derived` makes bars of what is on record;
         `digests` is told what the engine made; `keep` says how long rows are kept, None leaves
-        that as it is.
+        that as it is. `partition`: `frames` gives that one alone, and others write the rest.
         """
         self.frames, self.rows = frames, rows
         self.archive, self.checkpoints = archive, checkpoints
         self.alerts, self.flush_s, self.tell = alerts, flush_s, tell
         self._digest_values = digests
-        self.derived, self.keep = derived, keep
+        self.derived, self.keep, self.partition = derived, keep, partition
         self.now_ns, self._elapsed_ns, self._wait = now_ns, elapsed_ns, wait
         self.reference = Reference(rows.read_all())
         self.recorded: Positions = {}  # on record
@@ -210,6 +216,10 @@ class Record:
             self._attempt(self._insert)
         return count
 
+    def heard(self) -> None:
+        """Kafka gives what others read: that nothing comes of ours means nothing yet."""
+        self._heard_at = self._seconds()
+
     def flush(self) -> None:
         """Record what waits now, if ClickHouse answers."""
         self._seal()
@@ -228,25 +238,30 @@ class Record:
 
     @property
     def behind_s(self) -> float:
-        """Age of the oldest frame that is not on record, as far as is known; 0 when all is."""
+        """Age of the oldest frame that is not on record, as far as is known; 0 when all is.
+
+        What Kafka took since it was heard of nobody knows: it counts as if there were some.
+        """
         oldest_ns = self._oldest_ns
         if not oldest_ns and self.frames.lag(self.positions):
             oldest_ns = self._newest_ns  # What Kafka still holds is younger than what was taken.
-        return max(0.0, (self.now_ns() - oldest_ns) / 1e9) if oldest_ns else 0.0
+        known_s = (self.now_ns() - oldest_ns) / 1e9 if oldest_ns else 0.0
+        silent_s = self.frames.silent_s
+        return max(known_s, silent_s if silent_s > SILENT_SECONDS else 0.0)
 
     # From the start to where the record ends
 
     def _start(self) -> None:
         self.archive.prepare(self.keep)
-        self._epoch = self.archive.claim(self.now_ns())
+        self._epoch = self.archive.claim(self.now_ns(), self.partition)
         if self.alerts is not None:
             self.alerts.begin()
-        assigned = set(self.frames.assigned)
-        highest = self.archive.highest_offsets()
-        self._sealed = self.archive.last_blocks()
-        for place, block in self._sealed.items():  # Its rows may have expired.
-            highest[place] = max(block.last, highest.get(place, -1))
-        self.recorded = {place: highest[place] for place in highest if place in assigned}
+        assigned = self.frames.assigned
+        self._sealed = self.archive.last_blocks(assigned)
+        sealed = {place: block.last for place, block in self._sealed.items()}
+        # Above the chain's heads there is little to look at; below them rows may have expired.
+        highest = self.archive.highest_offsets({place: sealed.get(place, -1) for place in assigned})
+        self.recorded = {p: last for p, last in (sealed | highest).items() if p in set(assigned)}
         self._links = {place: block.link for place, block in self._sealed.items()}
         self._loose = Loose(self.archive, self._sealed, self.recorded)
         checkpoint = self.checkpoints.newest(self._loose.below(self.recorded))
@@ -259,8 +274,9 @@ class Record:
             )
         if checkpoint is not None and self._restored(checkpoint):
             self.positions = dict(checkpoint.positions)
-        self._known_refused = self._loose.unknown(self.archive.refused(self.positions))
-        self.rows_recorded = self.archive.size()[0]
+        taken = {place: self.positions.get(place, -1) for place in assigned}
+        self._known_refused = self._loose.unknown(self.archive.refused(taken))
+        self.rows_recorded = self.archive.recorded_rows(self.partition)
         self.state = "catching up"
         self._heard_at = self._seconds()
         self.frames.seek(self.positions)
@@ -320,7 +336,7 @@ class Record:
             return
         self._loose = None
         if self.derived is not None:
-            self.derived.begin(self.recorded)
+            self.derived.begin(self.recorded, self.engine)
         self.positions, self._kept = dict(self.recorded), dict(self.recorded)
         self.frames.seek(self.positions)
         self.state = "recording"
@@ -352,7 +368,8 @@ class Record:
 
     def _poll(self) -> int:
         rest = self._polled_at + GATHER_SECONDS - self._seconds()
-        if rest > 0 and self._polled < GATHER_FRAMES:
+        more = self.state == "catching up" and self._polled > 0
+        if rest > 0 and self._polled < GATHER_FRAMES and not more:
             self._wait(rest)
         messages = self.frames.poll()
         self._polled_at, self._polled = self._seconds(), len(messages)
@@ -539,7 +556,10 @@ class Record:
         if self.tell is None:
             return
         problem = self.problem or self.unproven
-        problem = problem or (self.alerts.problem if self.alerts else "") or self.loss
+        problem = problem or (self.alerts.problem if self.alerts else "")
+        if not problem and self.frames.silent_s > SILENT_SECONDS:
+            problem = f"Kafka has not answered for {self.frames.silent_s:.0f} s"
+        problem = problem or self.loss
         self.tell(
             {
                 "state": "waiting" if problem and problem != self.loss else self.state,

@@ -247,6 +247,9 @@ class Risk:
             rows = part.step(tables, {**changed, ANALYTICS.name: np.flatnonzero(written)}, now_ns)
             if len(rows):
                 written[rows] = True
+            if hasattr(part, "take_renewed") and part.take_renewed():
+                # Cells mean something else from now on.
+                self.epoch, self._image_due = 0, 0.0
         rows = np.flatnonzero(written)
         # The oldest event behind a row: its own, or else the oldest of all: never made younger.
         oldest = int(oldest_ns[oldest_ns > 0].min(initial=now_ns))
@@ -306,6 +309,7 @@ class Risk:
         """An epoch of our own, later than any there was."""
         if self.epoch == 0:
             self.epoch = max(self.bus.last_epoch(WORKER) + 1, self.now_ns() // 1_000_000)
+            self._name()  # What its cells mean is known before there are any.
 
     def _report(self, now: float) -> None:
         if now < self._retry_at:
@@ -339,8 +343,10 @@ class Risk:
         names: dict[str, Any] = {}
         for part in self.parts:
             names.update(part.names() if hasattr(part, "names") else {})
+        if "quant" in names:
+            names["quant_epoch"] = self.epoch
         told = json.dumps(names).encode(), self.epoch
-        if names and told != self._told_names:
+        if names and self.epoch and told != self._told_names:
             try:
                 self.bus.set_names(told[0])
             except BusError:

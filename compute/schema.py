@@ -8,6 +8,7 @@ one part: all of it or nothing. What would be their use, dropping old months at 
 that expire do as well: an insert's rows stay together in every merge.
 """
 
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -83,16 +84,33 @@ def _create(database: str, table: str, parts: list[str], rest: str) -> str:
     )
 
 
-def fence(database: str, table: str, writer: str) -> str:
+def fence(
+    database: str,
+    table: str,
+    writer: str,
+    partition: int | None = None,
+    former: Collection[str] = (),
+) -> str:
     """From this statement on the table takes rows only of inserts that name this writer.
 
-    Each insert looks for itself, in the same query that writes: a writer that slept through its
-    replacement is refused however late it wakes. It changes no row and no part.
+    With a partition: rows of that partition. Each insert looks for itself, in the same query that
+    writes: a writer that slept through its replacement is refused however late it wakes. It
+    changes no row and no part. `former`: the fences there are (`fences`); who writes all takes
+    down all of them, who writes a partition its own and that of who wrote all.
     """
+    name = "writer" if partition is None else f"writer_{partition}"
+    own = {"writer", name} if partition is not None else {"writer", *former}
+    down = ", ".join(f"DROP CONSTRAINT IF EXISTS {one}" for one in sorted(own))
+    others = "" if partition is None else f"partition != {partition} OR "
     return (
-        f"ALTER TABLE {database}.{table} DROP CONSTRAINT IF EXISTS writer, "
-        f"ADD CONSTRAINT writer CHECK getSetting('log_comment') = '{writer}'"
+        f"ALTER TABLE {database}.{table} {down}, "
+        f"ADD CONSTRAINT {name} CHECK {others}getSetting('log_comment') = '{writer}'"
     )
+
+
+def fences(statement: str) -> list[str]:
+    """Names of the fences in the statement that would create a table."""
+    return re.findall(r"CONSTRAINT `?(writer(?:_\d+)?)`? ", statement)
 
 
 def migrations(database: str, version: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from compute.archive import Archive
 from compute.asof import read_slices
 from compute.batch import NO_BODY, Act, unpack_batch
-from compute.tape_row import PAGES, SCREENS, PageRow
+from compute.tape_row import PAGES, SCREENS, PageRow, Slice
 
 PUSH_MAGIC = 0x31504754  # "TGP1"
 CELLS, ROWS, SERIES, STATUS, NAMES, ALERTS = (
@@ -134,6 +134,7 @@ class Shown(NamedTuple):
     latency_ms: float
     wishes: list[dict[str, Any]]  # The newest of each kind and feed, as the page asked.
     next_painted_ns: int | None  # When it began to show something else; None: not on record.
+    whole_ns: int  # When the push was sent that told it everything.
 
 
 class NotOnRecordError(LookupError):
@@ -158,7 +159,7 @@ def recall(archive: Archive, page: PageRow, ts: int) -> Shown:
     why = f"page {page.session} was not open, or had painted nothing"
     for span_s in SPANS_S:
         entries, hole = acts(archive, page, ts, span_s)
-        shown = _shown(page, entries, ts)
+        shown = shown_at(page, entries, ts)
         if shown is not None:
             return shown
         why = hole or why
@@ -176,10 +177,16 @@ def acts(archive: Archive, page: PageRow, ts: int, span_s: int) -> tuple[list[En
         f"stream = '{page.stream}' AND ts >= {moment} - INTERVAL {span_s} SECOND "
         f"AND ts_first <= {moment} + INTERVAL 5 SECOND ORDER BY number",
     )
+    entries, hole = entries_of(page, slices)
+    if slices and slices[0].number and slices[0].ts_first > max(page.ts, ts - span_s * 10**9):
+        hole = hole or f"batches before {slices[0].number} of {page.stream} are not on the tape"
+    return entries, hole
+
+
+def entries_of(page: PageRow, slices: Sequence[Slice]) -> tuple[list[Entry], str]:
+    """Acts of the page in successive batches, from the last hole among them on; and the hole."""
     found: list[Entry] = []
     hole, before = "", None
-    if slices and slices[0].number and slices[0].ts_first > max(page.ts, ts - span_s * 10**9):
-        hole = f"batches before {slices[0].number} of {page.stream} are not on the tape"
     for one in slices:
         if before is not None and one.number != before + 1:
             found = []
@@ -197,7 +204,8 @@ def acts(archive: Archive, page: PageRow, ts: int, span_s: int) -> tuple[list[En
     return found, hole
 
 
-def _shown(page: PageRow, entries: list[Entry], ts: int) -> Shown | None:
+def shown_at(page: PageRow, entries: list[Entry], ts: int) -> Shown | None:
+    """What the page showed at `ts`, by its acts; None where they do not say."""
     paints = [index for index, one in enumerate(entries) if one.act == Act.PAINTED and one.ts <= ts]
     if not paints or any(one.act == Act.CLOSE and one.ts <= ts for one in entries):
         return None
@@ -221,7 +229,7 @@ def _shown(page: PageRow, entries: list[Entry], ts: int) -> Shown | None:
     painted = entries[paints[-1]]
     return Shown(
         *(page, screen, entries[last].ts, painted.ts, painted.latency_ms),
-        *(list(wishes.values()), later[0] if later else None),
+        *(list(wishes.values()), later[0] if later else None, entries[start].ts),
     )
 
 

@@ -93,9 +93,9 @@ def hash_of(body: bytes | bytearray) -> str:
 class Snapshot:
     """Rows of books and positions that wait to be inserted."""
 
-    def __init__(self, archive: Archive) -> None:
-        """Nothing taken."""
-        self.archive = archive
+    def __init__(self, archive: Archive, *, books: bool = True) -> None:
+        """Nothing taken; without `books` positions alone, for their sums are others' too."""
+        self.archive, self.books = archive, books
         self._second = self._minute = 0
         self._rows: dict[str, list[np.ndarray]] = {BOOKS.name: [], POSITIONS.name: []}
         self._flushed_at = 0.0
@@ -109,7 +109,7 @@ class Snapshot:
         second = newest_ns // SECOND_NS
         self._second = second
         held = tables[BOOKS.name]
-        at = np.flatnonzero(held[:, BOOKS.index("positions")] > 0)
+        at = np.flatnonzero((held[:, BOOKS.index("positions")] > 0) & self.books)
         self._keep(BOOKS, held[at], second * SECOND_NS, at[:, None].astype("<u4"))
         if second // 60 > self._minute:
             self._minute = second // 60

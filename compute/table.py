@@ -286,18 +286,23 @@ RISK = Table(  # Beside POSITIONS: the same rows.
         Column("value_usd", "Value M", "money_m", "USD", "sum", "q mark m, USD"),
         Column("delta_usd", "Delta M", "money_m", "USD", "sum", "delta S q m; value if linear"),
         Column("beta_usd", "Beta M", "money_m", "USD", "sum", "delta_usd x beta, index as named"),
-        Column("gamma_usd", "Gamma 1% k", "money_k", "USD", "sum", "change of delta_usd for +1 %"),
-        Column("vega_usd", "Vega k", "money_k", "USD", "sum", "per vol point"),
-        Column("theta_usd", "Theta k", "money_k", "USD", "sum", "per calendar day"),
-        Column("rho_usd", "Rho k", "money_k", "USD", "sum", "per basis point of the rate"),
-        Column("dv01_usd", "DV01 k", "money_k", "USD", "sum", "value for yield - 1 bp"),
-        Column("cs01_usd", "CS01 k", "money_k", "USD", "sum", "value for credit spread + 1 bp"),
-        Column("kr_3m", "KR 3m", "money_k", "USD", "sum", "share of dv01_usd at 3 months"),
-        Column("kr_1y", "KR 1y", "money_k", "USD", "sum", "share of dv01_usd at 1 year"),
-        Column("kr_2y", "KR 2y", "money_k", "USD", "sum", "share of dv01_usd at 2 years"),
-        Column("kr_5y", "KR 5y", "money_k", "USD", "sum", "share of dv01_usd at 5 years"),
-        Column("kr_10y", "KR 10y", "money_k", "USD", "sum", "share of dv01_usd at 10 years"),
-        Column("kr_30y", "KR 30y", "money_k", "USD", "sum", "share of dv01_usd at 30 years"),
+        Column(
+            *("gamma_usd", "Gamma 1% k", "money_k", "USD per 1 %", "sum"),
+            "change of delta_usd for +1 %",
+        ),
+        Column("vega_usd", "Vega k", "money_k", "USD per vol point", "sum", "value for vol + 0.01"),
+        Column("theta_usd", "Theta k", "money_k", "USD per day", "sum", "per calendar day"),
+        Column("rho_usd", "Rho k", "money_k", "USD per bp", "sum", "value for the rate + 1 bp"),
+        Column("dv01_usd", "DV01 k", "money_k", "USD per bp", "sum", "value for yield - 1 bp"),
+        Column(
+            "cs01_usd", "CS01 k", "money_k", "USD per bp", "sum", "value for credit spread + 1 bp"
+        ),
+        Column("kr_3m", "KR 3m", "money_k", "USD per bp", "sum", "share of dv01_usd at 3 months"),
+        Column("kr_1y", "KR 1y", "money_k", "USD per bp", "sum", "share of dv01_usd at 1 year"),
+        Column("kr_2y", "KR 2y", "money_k", "USD per bp", "sum", "share of dv01_usd at 2 years"),
+        Column("kr_5y", "KR 5y", "money_k", "USD per bp", "sum", "share of dv01_usd at 5 years"),
+        Column("kr_10y", "KR 10y", "money_k", "USD per bp", "sum", "share of dv01_usd at 10 years"),
+        Column("kr_30y", "KR 30y", "money_k", "USD per bp", "sum", "share of dv01_usd at 30 years"),
         Column("stale", "Stale", "count", "0 or 1", "sum", "mark older than its class allows"),
         Column("days_to_exit", "Exit days", "quantity", "days", "none", "|q| / (20 % of ADV)"),
         Column("worst_usd", "Worst k", "money_k", "USD", "none", "worst of the scenario grid"),
@@ -323,18 +328,18 @@ EXPOSURES = Table(  # One row a group; what a key means is in the names publishe
         Column("value", "Value M", "money_m", "USD", "none", "sum of value_usd"),
         Column("delta", "Delta M", "money_m", "USD", "none", "sum of delta_usd"),
         Column("beta", "Beta M", "money_m", "USD", "none", "sum of beta_usd"),
-        Column("gamma", "Gamma 1% k", "money_k", "USD", "none", "sum of gamma_usd"),
-        Column("vega", "Vega k", "money_k", "USD", "none", "sum of vega_usd"),
-        Column("theta", "Theta k", "money_k", "USD", "none", "sum of theta_usd"),
-        Column("rho", "Rho k", "money_k", "USD", "none", "sum of rho_usd"),
-        Column("dv01", "DV01 k", "money_k", "USD", "none", "sum of dv01_usd"),
-        Column("cs01", "CS01 k", "money_k", "USD", "none", "sum of cs01_usd"),
-        Column("kr_3m", "KR 3m", "money_k", "USD", "none", "sum of kr_3m"),
-        Column("kr_1y", "KR 1y", "money_k", "USD", "none", "sum of kr_1y"),
-        Column("kr_2y", "KR 2y", "money_k", "USD", "none", "sum of kr_2y"),
-        Column("kr_5y", "KR 5y", "money_k", "USD", "none", "sum of kr_5y"),
-        Column("kr_10y", "KR 10y", "money_k", "USD", "none", "sum of kr_10y"),
-        Column("kr_30y", "KR 30y", "money_k", "USD", "none", "sum of kr_30y"),
+        Column("gamma", "Gamma 1% k", "money_k", "USD per 1 %", "none", "sum of gamma_usd"),
+        Column("vega", "Vega k", "money_k", "USD per vol point", "none", "sum of vega_usd"),
+        Column("theta", "Theta k", "money_k", "USD per day", "none", "sum of theta_usd"),
+        Column("rho", "Rho k", "money_k", "USD per bp", "none", "sum of rho_usd"),
+        Column("dv01", "DV01 k", "money_k", "USD per bp", "none", "sum of dv01_usd"),
+        Column("cs01", "CS01 k", "money_k", "USD per bp", "none", "sum of cs01_usd"),
+        Column("kr_3m", "KR 3m", "money_k", "USD per bp", "none", "sum of kr_3m"),
+        Column("kr_1y", "KR 1y", "money_k", "USD per bp", "none", "sum of kr_1y"),
+        Column("kr_2y", "KR 2y", "money_k", "USD per bp", "none", "sum of kr_2y"),
+        Column("kr_5y", "KR 5y", "money_k", "USD per bp", "none", "sum of kr_5y"),
+        Column("kr_10y", "KR 10y", "money_k", "USD per bp", "none", "sum of kr_10y"),
+        Column("kr_30y", "KR 30y", "money_k", "USD per bp", "none", "sum of kr_30y"),
         Column("pnl", "P&L k", "money_k", "USD", "none", "sum of the positions' P&L"),
         Column("day_pnl", "Day P&L k", "money_k", "USD", "none", "sum of the positions' day P&L"),
         Column("stale_share", "Stale %", "percent", "% of gross", "none", "gross on stale marks"),
@@ -374,6 +379,38 @@ SCENARIOS = Table(  # One row a cell of the grid, the fund's grid first, then ea
         Column("vol_points", "Vol pt", "quantity", "points", "none", "added to every volatility"),
         Column("rates_bp", "Rates bp", "basis_points", "bp", "none", "parallel move of curves"),
         Column("pnl_usd", "P&L k", "money_k", "USD", "none", "options revalued, rest by Taylor"),
+    ),
+)
+
+ATTRIBUTION = Table(  # One row a group, as in EXPOSURES; see kernels/attribution.py.
+    11,
+    "attribution",
+    (
+        Column("scope", "Scope", "count", "id", "none", "as in EXPOSURES"),
+        Column("key", "Key", "count", "id", "none", "as in EXPOSURES"),
+        Column("from_price", "Price k", "money_k", "USD", "sum", "of what is held, options aside"),
+        Column(
+            "from_delta", "Delta k", "money_k", "USD", "sum", "options: delta x move of underlying"
+        ),
+        Column(
+            "from_gamma", "Gamma k", "money_k", "USD", "sum", "options: gamma x half its square"
+        ),
+        Column(
+            "from_vega", "Vega k", "money_k", "USD", "sum", "options: vega x move of volatility"
+        ),
+        Column("from_theta", "Theta k", "money_k", "USD", "sum", "options: theta x days passed"),
+        Column("from_carry", "Carry k", "money_k", "USD", "sum", "income less fees of today"),
+        Column(
+            "from_trades", "Trades k", "money_k", "USD", "sum", "today's fills against the mark"
+        ),
+        Column(
+            "residual", "Residual k", "money_k", "USD", "sum", "options: move less delta to theta"
+        ),
+        Column("day_pnl", "Day P&L k", "money_k", "USD", "sum", "all parts so far"),
+        Column(
+            "from_fx", "FX k", "money_k", "USD", "sum", "today's translation of what is paid for"
+        ),
+        Column("total", "Total k", "money_k", "USD", "sum", "day P&L + FX"),
     ),
 )
 
@@ -436,12 +473,16 @@ ANALYTICS = Table(
         Column("implied_ask", "IV ask %", "percent", "% a year", "none", "of the best ask"),
         Column("smile", "Smile %", "percent", "% a year", "none", "volatility used: of the smile"),
         Column("delta", "Delta", "number", "per 1", "none", "price per 1 of the underlying"),
-        Column("gamma", "Gamma", "number", "per 1", "none", "delta per 1 of the underlying"),
-        Column("vega", "Vega", "number", "per vol point", "none", "price for volatility + 0.01"),
-        Column("theta", "Theta", "number", "per day", "none", "price per calendar day passed"),
-        Column("rho", "Rho", "number", "per bp", "none", "price for the rate + 1 bp"),
+        Column("gamma", "Gamma", "number", "per price", "none", "delta per 1 of the underlying"),
+        Column(
+            "vega", "Vega", "number", "price per vol point", "none", "price for volatility + 0.01"
+        ),
+        Column(
+            "theta", "Theta", "number", "price per day", "none", "price per calendar day passed"
+        ),
+        Column("rho", "Rho", "number", "price per bp", "none", "price for the rate + 1 bp"),
         Column("vanna", "Vanna", "number", "per vol point", "none", "delta per vol point"),
-        Column("volga", "Volga", "number", "per vol point", "none", "vega per vol point"),
+        Column("volga", "Volga", "number", "price per vol point^2", "none", "vega per vol point"),
         Column("charm", "Charm", "number", "per day", "none", "delta per calendar day passed"),
         Column("underlying_price", "Under", "number", "price", "none", "underlying's mid, used"),
         Column("forward", "Fwd", "number", "price", "none", "underlying at expiry, used"),
@@ -457,8 +498,8 @@ ANALYTICS = Table(
         Column("yield", "Yield", "percent", "% a year", "none", "see kernels/bond"),
         Column("accrued", "Accrued", "number", "price", "none", "interest since the last coupon"),
         Column("duration", "Dur", "number", "years", "none", "modified"),
-        Column("dv01", "DV01", "number", "per bp", "none", "price units for yield - 1 bp"),
-        Column("cs01", "CS01", "number", "per bp", "none", "price units for spread + 1 bp"),
+        Column("dv01", "DV01", "number", "price per bp", "none", "price units for yield - 1 bp"),
+        Column("cs01", "CS01", "number", "price per bp", "none", "price units for spread + 1 bp"),
         Column("z_spread_bp", "Z bp", "basis_points", "bp", "none", "over the zero curve"),
         Column("model", "Model id", "count", "id", "none", "see Model"),
         Column("years", "Years", "number", "years", "none", "to expiry, of 365 days, used"),
@@ -467,8 +508,20 @@ ANALYTICS = Table(
     ),
 )
 
+# Columns that quants wrote in layouts, beside INSTRUMENTS and beside POSITIONS: which is which is
+# told with the names (compute/quant_part.py), and differs from run to run.
+_PLACES = tuple(
+    Column(f"quant_{place}", "", "number", "its own", "none", "see the layouts")
+    for place in range(32)
+)
+QUANT = Table(13, "quant", _PLACES)
+QUANT_POSITIONS = Table(14, "quant_positions", _PLACES)
+
 # What `risk` tells, as worker 1.
-RISK_TABLES = (ANALYTICS, RISK, EXPOSURES, VALUE_AT_RISK, SCENARIOS, LIMITS)
+RISK_TABLES = (
+    *(ANALYTICS, RISK, EXPOSURES, VALUE_AT_RISK, SCENARIOS, LIMITS, ATTRIBUTION),
+    *(QUANT, QUANT_POSITIONS),
+)
 TABLES = (*LIVE_TABLES, *RISK_TABLES)
 assert len({table.id for table in TABLES}) == len(TABLES)
 assert max(table.width for table in TABLES) <= 32  # A row's changed columns are a u4 mask.

@@ -8,12 +8,14 @@ are older than the tape is kept; any other that is missing is a fault.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from compute import chain
 from compute.archive import Archive
-from compute.tape_row import SCREENS, TAPE, Sealed, Slice, leaf
+from compute.tape_row import COLUMNS, SCREENS, TAPE, Sealed, leaf, unpacked
 from compute.tape_seal import End, Stated, unpack
 
-READ_SLICES = 256  # At a time: some 20 MB.
+READ_SLICES = 64  # At a time: some 10 MB.
 SELDOM_NS = 3_900 * 10**9  # What hardly changes is told once an hour.
 
 
@@ -24,6 +26,12 @@ class Tally(NamedTuple):
     slices: int  # Read again and right
     since: int  # Of these, behind what the newest statement names
     expired: int  # Streams of which the beginning, or all, is no longer kept
+
+
+def count(archive: Archive) -> int:
+    """How many slices there are, for whoever shows how far the check is."""
+    tables = f"{archive.database}.{TAPE}", f"{archive.database}.{SCREENS}"
+    return sum(int(archive.rows(f"SELECT count() FROM {table}")[0][0]) for table in tables)
 
 
 class _Track(NamedTuple):
@@ -158,23 +166,32 @@ def _fault(row: Sealed, before: Sealed | None) -> str:
 
 
 def _read(archive: Archive, track: _Track) -> Iterator[Sequence[Sealed]]:
-    """Its slices by number, a few at a time."""
-    after = -1
-    while True:
-        found = archive.rows(
-            "SELECT number, toUnixTimestamp64Nano(ts_first), toUnixTimestamp64Nano(ts), whole, "
-            f"hex(data), hex(digest), hex(link) FROM {archive.database}.{track.table} "
-            "WHERE stream = {stream:String} AND toInt64(number) > {after:Int64} "
-            f"ORDER BY number LIMIT {READ_SLICES} WITH TIES",
-            {"stream": track.stream, "after": after},
-        )
-        if not found:
-            return
-        yield [
-            Sealed(
-                Slice(track.stream, number, first, ts, bool(whole), bytes.fromhex(data)),
-                *(bytes.fromhex(digest), bytes.fromhex(link)),
+    """Its slices by number, those that are there now, a few at a time.
+
+    Which there are is asked first: a stream that grows has no end, and by the moments of a few the
+    table finds them without looking at the others.
+    """
+    table = f"{archive.database}.{track.table}"
+    mine = f"stream = unhex('{track.stream.encode().hex()}')"
+    told = archive.raw(
+        f"SELECT number, toUnixTimestamp64Nano(ts) FROM {table} WHERE {mine} ORDER BY number",
+        "RowBinary",
+    )
+    there = np.frombuffer(told, [("number", "<u8"), ("ts", "<i8")])
+    names = ", ".join(f"`{name}`" for name, _ in COLUMNS)
+    at = 0
+    while at < len(there):
+        end = min(at + READ_SLICES, len(there))
+        while end < len(there) and there["number"][end] == there["number"][end - 1]:
+            end += 1  # One that stands twice is told with its double.
+        part, at = there[at:end], end
+        yield unpacked(
+            archive.raw(
+                f"SELECT {names} FROM {table} WHERE {mine} "
+                f"AND number >= {part['number'][0]} AND number <= {part['number'][-1]} "
+                f"AND ts >= fromUnixTimestamp64Nano(toInt64({part['ts'].min()}), 'UTC') "
+                f"AND ts <= fromUnixTimestamp64Nano(toInt64({part['ts'].max()}), 'UTC') "
+                "ORDER BY number",
+                "RowBinary",
             )
-            for number, first, ts, whole, data, digest, link in found
-        ]
-        after = found[-1][0]
+        )

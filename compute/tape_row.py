@@ -124,6 +124,37 @@ def packed(rows: Sequence[Sealed]) -> bytearray:
     return out
 
 
+def unpacked(body: bytes) -> list[Sealed]:
+    """Inverse of `packed`."""
+    found, at = [], 0
+    while at < len(body):
+        one, at = slice_at(body, at)
+        found.append(Sealed(one, body[at : at + 32], body[at + 32 : at + 64]))
+        at += 64
+    return found
+
+
+def slice_at(body: bytes, at: int) -> tuple[Slice, int]:
+    """The slice in RowBinary that begins at `at`, without its hashes, and where it ends."""
+    size, at = _varint(body, at)
+    stream, at = body[at : at + size].decode(), at + size
+    number, ts_first, ts, whole = _MOMENTS.unpack_from(body, at)
+    size, at = _varint(body, at + _MOMENTS.size)
+    data = body[at : at + size]
+    return Slice(stream, number, ts_first, ts, bool(whole), data), at + size
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
 def packed_pages(rows: Sequence[PageRow]) -> bytearray:
     """Rows of `pages` in RowBinary."""
     out = bytearray()

@@ -4,14 +4,17 @@ Every block is read back and its leaf and link are made anew, partition beside p
 says where each chain stood: the blocks must lead there to the bit. What no block covers is told.
 A block whose rows are gone to the last one, and which a root older than the retained window covers,
 has expired: its leaf stands for its rows in the chain. Within the window a missing row is a fault.
+What is judged is what was sealed when the run began: a record that is being written has no end.
 A run that was broken off goes on from where it was, if it is the same record and the same roots.
 """
 
 import bisect
+import itertools
 import json
 import struct
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +25,7 @@ from compute.evidence import ALERTS, Evidence, EvidenceError, Place, groups
 from compute.roots import Signed, head_of, head_row
 from compute.tape_seal import TAPE_TOPIC
 
-SAVE_ROWS = 5_000_000
+SAVE_SECONDS = 5.0  # Of work at most are done again by a run that goes on from a killed one.
 
 
 class Verdict(NamedTuple):
@@ -48,7 +51,7 @@ class Progress:
         self.path, self.mark = path, mark
         self.heads: dict[Place, Head] = {}
         self._lock = threading.Lock()
-        self._saved_rows = 0
+        self._saved_at = time.monotonic()
 
     def load(self) -> bool:
         """Take up what a broken-off run of the same mark left; whether there was any."""
@@ -67,9 +70,8 @@ class Progress:
         """A chain is right up to there."""
         with self._lock:
             self.heads[head[:2]] = head
-            rows = sum(one.rows for one in self.heads.values())
-            if rows - self._saved_rows >= SAVE_ROWS:
-                self._saved_rows = rows
+            if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+                self._saved_at = time.monotonic()
                 self._save()
 
     def _save(self) -> None:
@@ -92,18 +94,21 @@ class Progress:
 class Verifier:
     """One run over all partitions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a fact of the run)
         self,
         open_evidence: Callable[[], Evidence],
         signed: Sequence[Signed],
         progress: Progress | None = None,
         tell: Callable[[int], None] = lambda _rows: None,
         retained_ns: int = 0,
+        ends: Mapping[Place, int] | None = None,
     ) -> None:
         """`open_evidence` gives each thread its own; `tell(rows)` hears of rows looked at.
 
-        What was sealed before the moment `retained_ns` may have expired; 0: nothing may.
+        What was sealed before the moment `retained_ns` may have expired; 0: nothing may. `ends`:
+        the last offsets to look at, each the last of a block; None: all there are.
         """
+        self.ends = ends
         self.retained_ns = retained_ns
         self.expired: dict[Place, int] = {}
         self.open_evidence, self.tell = open_evidence, tell
@@ -149,7 +154,7 @@ class Verifier:
 
     def _chain(self, place: Place, evidence: Evidence) -> tuple[Fault | None, int]:
         head = self.progress.heads.get(place)
-        for group in groups(evidence.blocks(place, head.last if head else -1)):
+        for group in groups(self._blocks(place, head, evidence)):
             if self.stop.is_set():
                 return None, 0
             for block, data in zip(group, evidence.read(group), strict=True):
@@ -167,6 +172,14 @@ class Verifier:
                 self.progress.reached(head)
             self.tell(sum(block.rows for block in group))
         return self._end(place, head, evidence)
+
+    def _blocks(self, place: Place, head: Head | None, evidence: Evidence) -> Iterator[Sealed]:
+        """Those behind `head` up to where the run ends."""
+        found = evidence.blocks(place, head.last if head else -1)
+        if self.ends is None:
+            return found
+        end = self.ends.get(place, -1)
+        return itertools.takewhile(lambda block: block.last <= end, found)
 
     def _expired(self, block: Sealed) -> bool:
         """Whether a block without rows may be one: by the time of the first root over it."""

@@ -1,10 +1,12 @@
 """Door: Kafka, the only importer of its client. Bounded batches in, frames out, commit when told.
 
-Partitions are assigned by arithmetic (partition index modulo workers), not by the group
-protocol: a worker starts at once, and the same worker always owns the same instruments.
+Partitions are assigned by us and not by Kafka's group protocol: a worker starts at once, and
+those of one number, of all topics, stay together (ingest/shard.py), which the protocol has no
+word for.
 """
 
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,8 +39,13 @@ _INDEX = {topic: index for index, topic in enumerate(_NAMES)}
 POLL_MESSAGES_MAX = 512  # x up to a few hundred events a frame: a batch of about 100,000 events.
 POLL_SECONDS = 0.02  # How long an idle poll sleeps in the client; a message wakes it at once.
 CONNECT_SECONDS = 10.0
+# A broker that leaves a request unanswered for so long is left, and connected anew: its connection
+# may be half open. It answers a fetch within half a second, whether there is anything or not.
+ANSWER_MS = 5_000
+STATISTICS_MS = 1_000  # How often a source looks when its brokers were last heard.
 
 Positions = dict[tuple[int, int], int]  # (topic index, partition) -> offset
+Places = Sequence[tuple[int, int]]
 
 
 class Message(NamedTuple):
@@ -75,6 +82,9 @@ def _config(brokers: str) -> dict[str, object]:
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
+        "socket.timeout.ms": ANSWER_MS,
+        "socket.connection.setup.timeout.ms": ANSWER_MS,
+        "api.version.request.timeout.ms": ANSWER_MS,
         "log_level": 2,  # The client's own chatter; we report what we see ourselves.
     }
 
@@ -121,6 +131,10 @@ class Source:
         than the market's where given.
         """
         self.brokers, self._topics = brokers, tuple(topics)
+        # Since all brokers that lead what is read were heard, as of the newest `poll`.
+        self.silent_s = 0.0
+        self._heard_us: int | None = None
+        self._left = False
         self._consumer = Consumer(
             {
                 **_config(brokers),
@@ -134,24 +148,28 @@ class Source:
                 "queued.min.messages": 20_000,
                 "queued.max.messages.kbytes": 131_072,
                 "fetch.message.max.bytes": 2_097_152,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._measured,
             }
         )
         counts = _partitions(self._consumer, topics, brokers)
         every = [(_INDEX[topic], part) for topic in topics for part in range(counts[topic])]
         self.log = str(self._consumer.list_topics(timeout=CONNECT_SECONDS).cluster_id)
-        self.assigned = [place for k, place in enumerate(sorted(every)) if k % workers == worker]
+        self.places = sorted(every)
+        self.assigned = [place for k, place in enumerate(self.places) if k % workers == worker]
         self.errors = 0
 
     def seek(self, positions: Positions) -> None:
         """Read on after `positions` (the last offset taken); from the beginning where absent."""
-        self._consumer.assign(
-            [
-                TopicPartition(_NAMES[topic], part, positions.get((topic, part), -1) + 1)
-                if (topic, part) in positions
-                else TopicPartition(_NAMES[topic], part, OFFSET_BEGINNING)
-                for topic, part in self.assigned
-            ]
-        )
+        self._consumer.assign(_starts(self.assigned, positions))
+
+    def add(self, places: Places, positions: Positions) -> None:
+        """Read these too, as `seek` does; the others are not disturbed."""
+        self._consumer.incremental_assign(_starts(places, positions))
+
+    def drop(self, places: Places) -> None:
+        """Read these no more: nothing of them is given from now on."""
+        self._consumer.incremental_unassign(_starts(places, {}))
 
     def poll(self, timeout_s: float = POLL_SECONDS) -> list[Message]:
         """All that has arrived, at most POLL_MESSAGES_MAX; waits only while there is nothing."""
@@ -175,6 +193,32 @@ class Source:
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (the client's name)
                 self.errors += 1  # Transient: the client itself retries and reconnects.
 
+    def _measured(self, statistics: str) -> None:
+        """Take note of when the brokers were last heard; the client calls it within `poll`.
+
+        Fetches go on where nothing is published: a broker that is well is heard all the time. Who
+        is slow and has not read what was fetched has no reason to fetch more, and misses nothing.
+        """
+        if self._left:  # While it closes, the client cannot say what it reads.
+            return
+        told = json.loads(statistics)
+        wanted = {f"{place.topic}-{place.partition}" for place in self._consumer.assignment()}
+        idle = [
+            broker["rxidle"] if broker["state"] == "UP" else -1  # Below 0: not heard yet.
+            for broker in told["brokers"].values()
+            if not wanted.isdisjoint(broker["toppars"])
+        ]
+        topics = told["topics"].values()
+        unread = any(one["fetchq_cnt"] for topic in topics for one in topic["partitions"].values())
+        led = set().union(*(broker["toppars"] for broker in told["brokers"].values()))
+        if unread:
+            self._heard_us = told["ts"]
+        elif wanted <= led and min(idle, default=0) >= 0:
+            self._heard_us = max(self._heard_us or 0, told["ts"] - max(idle, default=0))
+        elif self._heard_us is None:
+            self._heard_us = told["ts"]
+        self.silent_s = (told["ts"] - self._heard_us) / 1e6
+
     def commit(self, positions: Positions) -> None:
         """Tell Kafka how far we are, for its lag tools; never trusted for resuming."""
         self._consumer.commit(
@@ -185,10 +229,13 @@ class Source:
             asynchronous=True,
         )
 
-    def lag(self, positions: Positions) -> int:
-        """Frames that Kafka holds beyond `positions`, from the client's own cached watermarks."""
+    def lag(self, positions: Positions, places: Places | None = None) -> int:
+        """Frames that Kafka holds beyond `positions`, from the client's own cached watermarks.
+
+        `places` are all that is read where not given.
+        """
         behind = 0
-        for topic, part in self.assigned:
+        for topic, part in self.assigned if places is None else places:
             _, high = self._consumer.get_watermark_offsets(
                 TopicPartition(_NAMES[topic], part), cached=True
             )
@@ -231,7 +278,17 @@ class Source:
 
     def close(self) -> None:
         """Leave without committing."""
+        self._left = True
         self._consumer.close()
+
+
+def _starts(places: Places, positions: Positions) -> list[TopicPartition]:
+    return [
+        TopicPartition(_NAMES[topic], part, positions.get((topic, part), -1) + 1)
+        if (topic, part) in positions
+        else TopicPartition(_NAMES[topic], part, OFFSET_BEGINNING)
+        for topic, part in places
+    ]
 
 
 class ReferenceSource:
@@ -250,6 +307,7 @@ class ReferenceSource:
         self._ends_wanted = count
         self._refused: deque[Refused] = deque(maxlen=REFUSED_MAX)
         self._newest: dict[bytes, bytes] = {}  # Value by key: a repeat says nothing new.
+        self.newest_ms = 0  # The log's time of the newest value.
 
     def read_all(self, seconds: float = 5.0) -> list[Instrument]:
         """Every row up to the present end of the topic."""
@@ -281,6 +339,7 @@ class ReferenceSource:
         return refused
 
     def _take(self, message: KafkaMessage, rows: list[Instrument]) -> None:
+        self.newest_ms = max(self.newest_ms, message.timestamp()[1])
         key, value = message.key() or b"", message.value() or b""
         if key and self._newest.get(key) == value:
             return

@@ -25,6 +25,8 @@ from app.blocks.charts import (
 )
 from app.blocks.desk import Desk
 from app.blocks.operations import Changes, Clocks, Line, Refused, Roles, Servers, Stages
+from app.blocks.portfolio import Attribution, BookTree, Waterfall
+from app.blocks.quantity import column
 from app.blocks.risk import (
     Alerts,
     Execution,
@@ -37,21 +39,38 @@ from app.blocks.risk import (
     WhatIf,
 )
 from app.blocks.stock import Stock, bind
+from app.blocks.trader import (
+    Basis,
+    Chain,
+    Costs,
+    Dv01Ladder,
+    Pairs,
+    Slippage,
+    Term,
+    Tiles,
+    VolTerm,
+)
 from ingest.instrument import AssetClass
 
 __all__ = [
     "Alerts",
     "AssetClass",
+    "Attribution",
     "Bars",
+    "Basis",
     "Block",
+    "BookTree",
     "Books",
     "Candles",
+    "Chain",
     "Changes",
     "Chart",
     "Clocks",
+    "Costs",
     "Curve",
     "Depth",
     "Desk",
+    "Dv01Ladder",
     "Execution",
     "Exposure",
     "Exposures",
@@ -65,18 +84,25 @@ __all__ = [
     "Line",
     "Lines",
     "Orders",
+    "Pairs",
     "PnlCurve",
     "PositionMap",
     "Refused",
     "Roles",
     "Scenarios",
     "Servers",
+    "Slippage",
     "Smile",
     "Stages",
     "Stock",
     "Strip",
+    "Term",
+    "Tiles",
     "Treemap",
     "ValueAtRisk",
+    "VolTerm",
+    "Waterfall",
     "WhatIf",
     "bind",
+    "column",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.blocks.column import details, place_of, setting
+from app.blocks.column import MissingError, details, has_column, names_of, setting
 from compute.table import (
     BOOK_NAMES,
     BOOKS,
@@ -82,8 +82,9 @@ def grid_feed(
 
     KeyError when a column is neither in the table nor in the one beside it.
     """
-    for name in columns:
-        place_of(table_named(table), name)
+    missing = [name for name in columns if not has_column(table_named(table), name)]
+    if missing:
+        raise MissingError(table, missing, names_of(table_named(table)))
     feed: dict[str, Any] = {"kind": "grid", "table": table, "columns": list(dict.fromkeys(columns))}
     if match:
         feed["match"] = dict(match)
@@ -104,6 +105,7 @@ class Grid(Block):
     sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # Classes that a set has something to say of: chosen with it, unless a filter was chosen.
     focus: Mapping[str, Sequence[AssetClass]] = field(default_factory=dict)
+    classes: Sequence[AssetClass] = ()  # Of which the desk is; none: all.
 
     kind = "grid"
 
@@ -164,6 +166,7 @@ class Grid(Block):
             "sets": sets,
             "inputs": {one["name"]: one for one in details(table, every)},
             "names": list(BOOK_NAMES) if self.table == "positions" else [],
+            "base": sorted(int(item) for item in self.classes),
         }
 
 

@@ -281,6 +281,12 @@ class Positions extends Blotter {
   }
 
   instrumentOf(row) { return this.feed.at(row.slot, this.at_instrument); }
+  instrumentAt(id) { return this.feed.at(this.feed.slotOf(id), this.at_instrument); }
+  // The line that has this instrument, of those that are here; -1 without one.
+  lineWith(instrument) {
+    const slot = this.feed.rows.findIndex((id, k) => id < GROUP_ID && this.feed.at(k, this.at_instrument) === instrument);
+    return slot < 0 ? -1 : this.feed.rows[slot];
+  }
   bookName(id) { return this.desk.names.book(id, this.spec.names); }
 
   // Sums are those of the books: of one, or of all.
@@ -324,6 +330,7 @@ class ColumnSets {
   // A set that says something of a few classes only shows those, unless a filter was chosen.
   focus(next) {
     const { spec } = this.blotter, { filter } = this.desk, same = (a, b) => a.join() === b.join();
+    if (this.desk.base.length) return; // A desk of a few classes stays with them.
     if (!filter.classes.length || same(filter.classes, this.focused || [])) {
       this.focused = spec.sets[next].classes;
       if (!same(filter.classes, this.focused)) {

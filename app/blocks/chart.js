@@ -18,10 +18,11 @@ class Chart {
     this.due = false;
     this.drawn = now;
     box(this.surface.c, 0, 0, this.surface.w, this.surface.h, T.panel);
+    this.said = "";
     this.draw(this.surface.c, this.surface.w, this.surface.h);
     return false;
   }
-  say(c, s, w, h) { label(c, VALUE, s, w / 2, h / 2 + 4, T.text2, "center"); }
+  say(c, s, w, h) { this.said = s; label(c, VALUE, s, w / 2, h / 2 + 4, T.text2, "center"); }
 }
 
 // A step of 1, 2, 2.5 or 5 that puts lines about `px` apart.

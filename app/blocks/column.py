@@ -6,10 +6,14 @@ which columns go when the panel is narrow (`drop` 0 never goes, the highest goes
 are the columns that a hover card shows beside a value: what it was made of.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from app.quant import COLUMNS
+from compute.quant import QUANT_OF
+from compute.quant_read import nearest
 from compute.table import (
     INSTRUMENTS,
     POSITIONS,
@@ -156,6 +160,19 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "missing": Setting(54, drop=1, format="missing"),
         **{f"kr_{tenor}": _KEY_RATE for tenor in ("3m", "1y", "2y", "5y", "10y", "30y")},
     },
+    "attribution": {
+        "from_price": Setting(66, signed=True),
+        "from_delta": Setting(66, drop=1, signed=True),
+        "from_gamma": Setting(66, drop=3, signed=True),
+        "from_vega": Setting(62, drop=3, signed=True),
+        "from_theta": Setting(62, drop=4, signed=True),
+        "from_carry": Setting(62, drop=4, signed=True),
+        "from_trades": Setting(66, drop=1, signed=True),
+        "from_fx": Setting(58, drop=2, signed=True),
+        "residual": Setting(76, drop=2, signed=True),
+        "day_pnl": Setting(76, signed=True),
+        "total": Setting(66, signed=True),
+    },
     "value_at_risk": {
         "hist_95": Setting(62, drop=5),
         "hist_99": Setting(62),
@@ -182,7 +199,11 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "vwap_bp": Setting(58, drop=2, signed=True, cost=True, head="VWAP bp"),
         "decision_bp": Setting(74, drop=3, signed=True, cost=True, head="Decision bp"),
         "arrival_usd": Setting(58, drop=1, signed=True, cost=True, head="Cost k"),
-        "ts_order": Setting(54, drop=3, format="clock"),
+        "vwap_usd": Setting(64, drop=4, signed=True, cost=True, head="VWAP k"),
+        "decision_usd": Setting(80, drop=5, signed=True, cost=True, head="Decision k"),
+        "vwap": Setting(82, drop=5, quiet=True),
+        "decision": Setting(78, drop=6, quiet=True),
+        "ts_order": Setting(54, drop=2, format="clock"),
         "size": Setting(60, format="side"),
         "filled": Setting(60, drop=3, quiet=True),
         "price": Setting(76),
@@ -239,16 +260,45 @@ _INPUTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def place_of(table: Table, name: str) -> tuple[Table, Column]:
-    """The table that holds the column, and the column: of `table`, or of the one beside it.
+    """The table that holds the column, and the column: of `table`, of one beside it, or a quant's.
 
     KeyError names what `table` has.
     """
     other = BESIDE.get(table.name)
+    quants = QUANT_OF.get(table.name)
+    if quants and (found := COLUMNS.find(quants.name, name)):
+        return quants, found[1]
     if other and name not in table.names:
         beside = next(known for known in TABLES if known.name == other)
         if name in beside.names:
             return beside, beside.columns[beside.index(name)]
     return table, table.columns[table.index(name)]
+
+
+class MissingError(KeyError):
+    """Columns that a table has not, each with the nearest that it has."""
+
+    def __init__(self, table: str, missing: Sequence[str], names: Sequence[str]) -> None:
+        """`missing`: those asked for; `names`: those there are."""
+        self.missing = {
+            name: f"{table} has no column {name!r}.{nearest(name, names)}" for name in missing
+        }
+        super().__init__("\n".join(self.missing.values()))
+
+
+def has_column(table: Table, name: str) -> bool:
+    """Whether `table`, one beside it or a quant has the column."""
+    try:
+        place_of(table, name)
+    except KeyError:
+        return False
+    return True
+
+
+def names_of(table: Table) -> list[str]:
+    """All columns that stand in a row of `table`, but a quant's."""
+    beside = [known for known in TABLES if known.name == BESIDE.get(table.name)]
+    return [name for each in (table, *beside) for name in each.names]
 
 
 def setting(table: Table, name: str) -> dict[str, Any]:

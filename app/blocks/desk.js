@@ -1,12 +1,17 @@
 // Law: the page. Mounts the panels of the spec, turns pushes into one drawing an animation frame,
 // acknowledges what was painted, and keeps everything when the connection comes back.
 
-const SECOND = 1000, NARROW_PX = 1500, GIVEN_UP_MS = 40_000;
+const SECOND = 1000, NARROW_PX = 1500, PHONE_PX = 700, GIVEN_UP_MS = 40_000;
+const PHONE_REST = 399; // Height on a phone of what elsewhere takes the rest.
+// A page of 4K gives side panels more width, and panels whose rows are not counted more height.
+const VAST_PX = 2800, VAST_TIMES = 1.6, COUNTED = new Set(["bars", "tiles", "feed", "glass"]);
+const vast = ({ kind, height }, times) => (times === 1 || !height || COUNTED.has(kind) ? height : Math.round((height / 20) * times) * 20 - 1);
 const STEP_MS = 100, BUSY_STEP_MS = 500; // Between frames that nothing but a fading flash asks for.
 const CONFLATED_MIN = 1.5; // Steps of the server in one push: from here on the page says that it is shown fewer.
 
-class Desk {
+class Desk extends Choices {
   constructor(spec) {
+    super();
     this.spec = spec;
     [CODES, STALE_S] = [spec.codes, spec.stale_s];
     this.health = new Health();
@@ -23,8 +28,6 @@ class Desk {
     this.group = null; // The group of exposures that is chosen.
     this.latency = new Latency();
     this.instruments = new Instruments("");
-    this.filter = { classes: [], text: "", book: -1 };
-    this.selected = -1;
     this.panels = [];
     this.painters = [];
     this.stages = new Stages();
@@ -64,15 +67,18 @@ class Desk {
     stacks.centre.append(this.footRow);
     this.stacks = stacks;
     this.root = el("div", { class: this.past.on ? "desk past" : "desk" }, this.top.root, ...(this.past.root ? [this.past.root] : []), this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root, this.menu.root, this.keys.root);
-    const [left, right, narrowLeft, narrowRight] = this.spec.widths;
-    for (const [name, px] of Object.entries({ left, right, "narrow-left": narrowLeft, "narrow-right": narrowRight })) this.root.style.setProperty("--" + name, px + "px");
+    const [, , narrowLeft, narrowRight] = this.spec.widths;
+    for (const [name, px] of Object.entries({ "narrow-left": narrowLeft, "narrow-right": narrowRight })) this.root.style.setProperty("--" + name, px + "px");
     this.arrange();
   }
 
   // Heights of the stacks: whole rows, and what is left for the one without a height.
   arrange() {
-    const narrow = innerWidth < NARROW_PX;
-    const height = (spec) => (narrow ? spec.narrow : spec.height);
+    this.top.fit();
+    const narrow = innerWidth < NARROW_PX, phone = innerWidth < PHONE_PX;
+    const times = innerWidth >= VAST_PX ? VAST_TIMES : 1, height = (spec) => (narrow ? spec.narrow : vast(spec, times));
+    const [left, right] = this.spec.widths;
+    for (const [name, px] of [["left", left], ["right", right]]) this.root.style.setProperty("--" + name, Math.round(px * times) + "px");
     for (const [place, root] of Object.entries(this.stacks)) {
       const mine = this.panels.filter((p) => p.spec.place === place);
       for (const p of mine) p.root.hidden = height(p.spec) === null;
@@ -80,8 +86,11 @@ class Desk {
       if (place === "centre") {
         const foot = this.spec.panels.filter((p) => p.place === "foot").map(height);
         this.footRow.hidden = !foot.length;
-        if (foot.length) told.push(Math.max(...foot));
+        if (foot.length) told.push(phone ? foot.reduce((sum, px) => sum + (px || PHONE_REST) + 1, -1) : Math.max(...foot));
       }
+      root.hidden = phone && !told.length;
+      // One below the other, and the page scrolls.
+      if (phone) { root.style.gridTemplateRows = told.map((px) => (px || PHONE_REST) + "px").join(" "); continue; }
       const rows = heightsIn(told, this.stacks.left.parentNode.clientHeight || innerHeight).map((px) => (px ? px + "px" : "minmax(0, 1fr)"));
       root.style.gridTemplateRows = rows.join(" ");
     }
@@ -108,7 +117,7 @@ class Desk {
         feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
         stock: () => { this.stocks.push(new StockPanel(panel, this)); return null; },
       }[spec.kind] || (OPERATIONS_PANELS[spec.kind] ? () => this.operations.add(spec.kind, panel, this) : () => (FIGURE_PANELS[spec.kind] || RISK_PANELS[spec.kind])(panel, this));
-      panel.painter = make();
+      panel.painter = madeOrProblem(panel, make);
       if (panel.painter) this.painters.push(panel.painter);
       this.hoverOn(panel);
     }
@@ -124,6 +133,8 @@ class Desk {
     const blotter = new (panel.spec.table === "positions" ? Positions : Blotter)(panel.body, panel.spec, all, this);
     this.blotter = blotter;
     this.blotterPanel = panel;
+    this.base = panel.spec.base || [];
+    this.filter.classes = [...this.base];
     this.input = new BlotterInput(panel.body, blotter, this);
     this.tools = new BlotterTools(panel, blotter, this);
     this.search = this.tools.search;
@@ -203,7 +214,7 @@ class Desk {
     });
     this.waiting = false;
     this.viewportChanged();
-    if (this.selected >= 0 && this.series) this.control({ type: "select", row: this.selected });
+    if (this.instrument >= 0 && this.series) this.control({ type: "select", row: this.instrument });
     this.telling = null;
     return told;
   }
@@ -236,7 +247,7 @@ class Desk {
         if (!hidden) for (let k = 0; k < cells.stamp.length; k++) this.pending.push(cells.base_ms + cells.stamp[k], feed, cells.slot[k]);
       },
       series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
-      status: (status) => { this.health.set(status); this.latency.believe(Boolean(status.asof) || (!status.clock_note && Math.abs(this.health.shift_ms) < SECOND)); },
+      status: (status) => { this.written(status.written); this.health.set(status); this.latency.believe(Boolean(status.asof) || (!status.clock_note && Math.abs(this.health.shift_ms) < SECOND)); },
       names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
       answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.origin.answer(answer); },
@@ -257,6 +268,12 @@ class Desk {
     this.sequence = push.sequence;
     this.epoch = push.epoch;
     this.wake();
+  }
+
+  // Whoever writes layouts sees them as they are: what differs was written since this page was made.
+  written(stamp) {
+    if (stamp && this.stamp && stamp !== this.stamp) location.reload();
+    this.stamp = stamp || this.stamp;
   }
 
   takeRows(feed, rows) {
@@ -288,7 +305,7 @@ class Desk {
   draw() {
     const begun = performance.now();
     let running = false;
-    for (const painter of this.painters) if (painter.surface.shown && painter.paint(begun)) running = true;
+    for (const painter of this.painters) if (painter.surface.shown && this.paint(painter, begun)) running = true;
     this.input?.placeField();
     this.strip.figuresUpdate();
     this.count.paints += 1;
@@ -305,6 +322,15 @@ class Desk {
     this.conflated = false;
     this.pending = [];
     this.macrotask.port2.postMessage(0);
+  }
+
+  // One that fails is left out from then on: its tile says so, and the frame goes on.
+  paint(painter, now) {
+    try { return painter.paint(now); } catch (error) {
+      this.painters = this.painters.filter((p) => p !== painter);
+      for (const panel of this.panels) if (panel.painter === painter) panel.painter = failed(panel, error);
+      return false;
+    }
   }
 
   // In a task behind the frame: the paint commands are given, the moment counts as painted.
@@ -341,6 +367,8 @@ class Desk {
     this.link.tick();
     if (followWall()) { this.latency.forget(); this.pending = []; }
     this.state = this.top.update();
+    // Cells of the first line come behind the line itself.
+    if (this.instrument < 0 && this.selected >= 0) this.follow(this.blotter instanceof Positions ? this.blotter.instrumentAt(this.selected) : this.selected);
     this.past.update();
     this.strip.figuresUpdate();
     this.panelStates();
@@ -373,7 +401,7 @@ class Desk {
 
   chartHead() {
     if (!this.chartPanel) return;
-    const ref = this.instruments.get(this.series.row >= 0 ? this.series.row : this.selected), f = this.series;
+    const ref = this.instruments.get(this.series.row >= 0 ? this.series.row : this.instrument), f = this.series;
     put(this.chartPanel.title, ref ? ref.symbol : "Price");
     const known = f.last.filter((v) => v === v), say = (v) => (ref ? price(v, ref.decimals, ref.price_format) : "");
     put(this.chartFacts, known.length > 1 ? `O ${say(known[0])}  H ${say(Math.max(...known))}  L ${say(Math.min(...known))}` : "");
@@ -409,7 +437,8 @@ class Desk {
     const { word, tone, age } = this.state, old = tone === "warn";
     for (const p of this.panels) {
       if (p === this.blotterPanel || RISK_PANELS[p.spec.kind] || !(p.painter || p.spec.kind === "feed")) continue;
-      p.setTag(old || word === "STARTING" ? `${word} ${duration(age)}` : "", tone);
+      const [own, kind] = p.painter?.tagged || ["", ""]; // Of what it shows, where the desk itself is well.
+      if (old || word === "STARTING") p.setTag(`${word} ${duration(age)}`, tone); else p.setTag(own, kind);
       p.root.classList.toggle("old", old);
     }
   }
@@ -474,7 +503,7 @@ class Desk {
     this.control({ type: "viewport", feed: this.feedNumber(this.blotter.feed), first, count });
   }
 
-  sendSort(again, feed = this.feedNumber(this.blotter.feed)) {
+  sendSort(again, feed = this.feedNumber(this.blotter?.feed)) {
     const sorts = this.blotter?.sorts || [], [column, descending] = sorts[0] || [null, true];
     if (again && !sorts.length) return;
     this.control({ type: "sort", feed, column, descending, ...(sorts.length > 1 ? { by: sorts } : {}) });
@@ -487,43 +516,10 @@ class Desk {
     this.control({ type: "group", feed, by: group, shut, total: true });
   }
 
-  sendFilter(feed = this.feedNumber(this.blotter.feed)) {
+  sendFilter(feed = this.feedNumber(this.blotter?.feed)) {
     const { classes, text, book } = this.filter;
     const wish = this.blotter instanceof Positions ? { book: book >= 0 ? book : null } : { classes, text };
     this.control({ type: "filter", feed, ...wish });
-  }
-
-  setFilter(change) {
-    this.filter = { ...this.filter, ...change };
-    this.tools.filtered(this.filter);
-    this.input.held = false;
-    this.sendFilter();
-    this.blotter.cursor = 0;
-    this.blotter.scrollTo(0);
-    this.wake();
-  }
-
-  toggleClass(id) {
-    const has = this.filter.classes.includes(id);
-    this.setFilter({ classes: has ? this.filter.classes.filter((k) => k !== id) : [...this.filter.classes, id].sort((a, b) => a - b) });
-  }
-
-  clearFilter() {
-    if (this.search) this.search.value = "";
-    const { text, classes, book } = this.filter;
-    if (text || classes.length || book >= 0) this.setFilter({ text: "", classes: [], book: -1 });
-  }
-
-  select(row) {
-    if (row === this.selected) return;
-    this.selected = row;
-    if (this.blotter) { this.blotter.selected = row; this.blotter.touch(-1); }
-    this.series?.clear(row);
-    this.chart?.touch();
-    if (this.series) this.control({ type: "select", row });
-    this.figures.selected(row);
-    this.chartHead();
-    this.wake();
   }
 }
 

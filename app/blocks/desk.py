@@ -21,13 +21,19 @@ from panel.custom import Children  # type: ignore[attr-defined]
 from panel.models.esm import DataEvent
 
 from app.blocks import source
-from app.blocks.block import Block, Feeds, Strip
+from app.blocks.block import Block, Feeds, Grid, Strip
 from app.blocks.column import codes
+from app.blocks.problem import Problem, attempt, shown, sound
 from app.blocks.stock import Stock
+from app.layout import syntax
+from app.settings import load
 from compute.table import STALE_S
 
-LAYOUTS = Path(__file__).resolve().parents[2] / "layouts"
-FIRST = ("overview", "risk")
+# The order of the tabs; a desk that is not named stands behind them.
+FIRST = (
+    *("overview", "portfolio", "risk", "execution"),
+    *("equities", "options", "futures", "rates", "fx", "crypto", "charts", "operations"),
+)
 
 
 class Session(Protocol):
@@ -51,10 +57,14 @@ def join(spec: dict[str, Any], document: Any, send_control: Callable[[Any], None
 
 @cache
 def desks() -> list[list[str]]:
-    """Title and address of every desk there is, the two most looked at first; for the bar."""
-    stems = sorted(path.stem for path in LAYOUTS.glob("*.py"))
+    """Title and address of every desk there is, those most looked at first; for the bar."""
+    stems = sorted({path.stem for folder in load().layout_folders for path in folder.glob("*.py")})
     stems.sort(key=lambda stem: FIRST.index(stem) if stem in FIRST else len(FIRST))
-    return [[stem.replace("_", " ").capitalize(), stem] for stem in stems]
+    return [[stem.upper() if len(stem) < 3 else _words(stem), stem] for stem in stems]
+
+
+def _words(stem: str) -> str:
+    return stem.replace("_", " ").capitalize()
 
 
 @cache
@@ -104,6 +114,7 @@ class Desk:
     right: Sequence[Block] = ()
     # Of the left and the right stack: on a wide screen, and below 1500 px.
     widths: tuple[int, int, int, int] = (320, 448, 264, 336)
+    file: str = field(default="", init=False)  # Of the layout, where it was read from one.
     _told: tuple[dict[str, Any], str] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -113,15 +124,17 @@ class Desk:
 
     def spec(self) -> dict[str, Any]:
         """What travels: `feeds` numbered as on the wire, `panels` by place."""
-        places = {
+        stacks = {
             "left": self.left,
             "centre": self.centre,
             "foot": self.foot,
             "right": self.right,
         }
+        places = {place: [sound(block, self.file) for block in stacks[place]] for place in stacks}
         feeds = Feeds()
         # The grid of instruments is the first feed, so it has number 0 on every desk.
-        for block in (*self.centre, self.strip, *self.left, *self.foot, *self.right):
+        others = (*places["left"], *places["foot"], *places["right"])
+        for block in (*places["centre"], self.strip, *others):
             feeds.add(block)
         panels = [
             block.spec() | {"place": place, "feeds": feeds.numbers(block)}
@@ -169,6 +182,12 @@ class Desk:
         pn.config.notifications = False  # The page says it itself, beside the numbers.
         self.view().servable(title=f"Tickglass · {self.title}")
 
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """In a notebook: the desk itself."""
+        from app.blocks.notebook import bundle
+
+        return bundle(self)
+
 
 # The desks of a layout that is read to be described; None while a page is made.
 _described: ContextVar[list[Desk] | None] = ContextVar("described", default=None)
@@ -183,8 +202,24 @@ def describe(layout: Path) -> Desk:
     finally:
         _described.reset(token)
     if not described:
-        raise ValueError(f"{layout.name} describes no desk")
+        raise ValueError(f"{layout.name} describes no desk: end it with Desk(...).servable()")
+    described[-1].file = str(layout)
     return described[-1]
+
+
+def desk_of(layout: Path) -> Desk:
+    """The same; where the layout is none, a desk that says why. Nothing is raised."""
+    _, found = syntax(layout, shown(str(layout)))
+    desk, wrong = None, "\n".join(map(str, found))
+    if not found:
+        desk, wrong = attempt(lambda: describe(layout), str(layout))
+    title = layout.stem.replace("_", " ").capitalize()
+    return desk or Desk(
+        title,
+        left=[Problem(f"{layout.name} is no desk", text=wrong)],
+        centre=[Grid("Instruments", columns=["bid", "ask", "last", "change", "volume"])],
+        widths=(560, 560, 480, 480),
+    )
 
 
 # Before the component is there the page is the panel colour, and Panel's own spinner stays away.

@@ -98,7 +98,7 @@ function told(column, v, desk) {
   if (column.format === "book") return desk.names.book(v);
   return full(v) + (UNITS.has(column.unit) ? " " + column.unit : "");
 }
-const UNITS = new Set(["USD", "%", "bp", "units", "s", "years", "days", "% a year", "% of NAV", "% of gross", "points", "per bp", "per day", "per vol point", "per 1", "lines"]);
+const UNITS = new Set(["USD", "%", "bp", "units", "s", "years", "days", "% a year", "% of NAV", "% of gross", "points", "per price", "per day", "per vol point", "price per day", "price per bp", "price per vol point", "USD per bp", "USD per day", "USD per vol point", "USD per 1 %", "per 1", "lines"]);
 
 function instrumentLines(ref) {
   const by = [["Symbol", ref.symbol], ["Class", CLASS_NAMES[ref.asset_class]], ["Venue", ref.venue], ["Currency", ref.currency], ["Multiplier", ref.multiplier ? full(ref.multiplier) : ""]];
@@ -110,7 +110,8 @@ function tipOf(sheet, x, y, more) {
   const at = sheet.hit(x, y);
   if (!at) return null;
   const k = at.column, place = { x: at.x, y: at.y, w: at.w, h: ROW, title: k.head || k.name, key: k.name + ":" + at.line };
-  if (at.line < 0) return k.source ? { ...place, lines: [["Unit", k.unit], ["Source", k.source]] } : null;
+  const why = k.home?.startsWith("quant") ? [["Note", sheet.desk.names.quant[k.name]]] : [];
+  if (at.line < 0) return k.source ? { ...place, lines: [["Unit", k.unit], ["Source", k.source], ...why] } : null;
   const row = sheet.rowAt(at.line);
   if (!row) return null;
   const lines = k.at >= 0 ? [["Value", told(k, sheet.valueOf(row, k), sheet.desk) || "unknown"]] : [];
@@ -121,6 +122,6 @@ function tipOf(sheet, x, y, more) {
   const changed = sheet.ageOf && k.at >= 0 && row.group < 0 ? sheet.ageOf(row, k, performance.now()) : NaN;
   if (changed === changed) lines.push(["Changed", num(changed, 1) + " s ago"]);
   if (row.state) lines.push(["State", wordsOf("state", row.state)]);
-  if (k.source) lines.push(["Source", k.source]);
+  if (k.source) lines.push(["Source", k.source], ...why);
   return { ...place, key: place.key + ":" + row.id, lines: lines.concat(more ? more(row, k) : []), asks: more && k.inputs?.length ? sheet.asks?.(at.line) : null, origin: originOf(sheet, row, k) };
 }

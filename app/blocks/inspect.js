@@ -1,5 +1,15 @@
 // Law: what benches and tests may read of the page. Nothing here changes the desk.
 
+// Whether a panel's canvas holds more than its ground: of a table a text, of a picture a colour.
+function painted({ painter }) {
+  if (painter instanceof Sheet) return painter.texts?.some((s) => s) || false;
+  const { canvas, c } = painter?.surface || {};
+  if (!canvas?.width) return false;
+  const { data } = c.getImageData(0, 0, canvas.width, canvas.height), seen = new Set();
+  for (let i = 0; i < data.length && seen.size < 4; i += 28) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+  return seen.size >= 4;
+}
+
 function inspect(desk) {
   return {
     get sequence() { return desk.sequence; },
@@ -14,6 +24,9 @@ function inspect(desk) {
     top: () => desk.blotter.top,
     lines: () => desk.blotter.lines,
     incidents: () => desk.incidents.list(),
+    followed: () => desk.instrument,
+    chosen: () => desk.chosen,
+    selectInstrument: (id) => desk.selectInstrument(id),
     get set() { return desk.blotter.set; },
     columns: () => desk.blotter.columns.map((k) => k.name),
     selected: () => desk.selected,
@@ -71,6 +84,25 @@ function inspect(desk) {
       const out = k.x + k.w > p.surface.w + 1 || (k.align !== "left" && !k.chip && k.name !== "bar" && width(VALUE, s) > k.w - 1);
       return s && out ? [`${k.name} ${s}`] : [];
     })),
+    // What a finished desk must not show: panels that are blank, cut off or over each other.
+    problems() {
+      const shown = desk.panels.filter((p) => !p.root.hidden && p.root.offsetParent), found = [], name = (p) => p.spec.title || p.spec.kind, phone = innerWidth < PHONE_PX;
+      const boxes = shown.map((p) => p.root.getBoundingClientRect());
+      shown.forEach((p, i) => {
+        const b = boxes[i], head = p.root.querySelector("header");
+        if (b.right > innerWidth + 1 || b.left < -1 || (!phone && b.bottom > innerHeight + 1)) found.push(name(p) + " is beyond the page");
+        if (b.width < 120 || b.height < 60) found.push(name(p) + " is too small");
+        if (!phone && head.scrollWidth > head.clientWidth + 1) found.push(name(p) + " has a head that is cut");
+        if (!p.body.innerText.trim() && !painted(p)) found.push(name(p) + " is blank");
+        for (let k = 0; k < i; k++) if (Math.min(b.right, boxes[k].right) - Math.max(b.left, boxes[k].left) > 1 && Math.min(b.bottom, boxes[k].bottom) - Math.max(b.top, boxes[k].top) > 1) found.push(`${name(p)} lies over ${name(shown[k])}`);
+      });
+      if (!phone && desk.top.root.scrollWidth > desk.top.root.clientWidth) found.push("the bar is cut");
+      return found.concat(this.cut().flat().map((s) => s + " is wider than its cell"));
+    },
+    // How wide and high the panels are in all, and how they scroll.
+    page: () => { const main = desk.root.querySelector("main"); return { wide: main.scrollWidth, high: main.scrollHeight }; },
+    // Of each panel whether it says that it has nothing, to which a trader may ask why.
+    words: () => Object.fromEntries(desk.panels.map((p) => [p.spec.title || p.spec.kind, p.painter?.said || ""])),
     // Short tables and pictures by their panel's kind.
     panel: (kind) => desk.panels.find((p) => p.spec.kind === kind),
     table(kind) {

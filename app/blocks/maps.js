@@ -78,7 +78,7 @@ class SmileChart extends ChainChart {
     box(c, 0, foot, w, 1, T.line);
     PriceChart.prototype.axis.call(this, c, right, lo, hi, foot - 6 - top, Y, (v) => num(v, hi - lo < 5 ? 2 : 1), []);
     const step = stepFor(k1 - k0, right, 70);
-    for (let k = Math.ceil(k0 / step) * step; k <= k1; k += step) label(c, SMALL, number(k), X(k), h - 5, T.text3, "center");
+    for (let k = Math.ceil(k0 / step) * step; k <= k1; k += step) label(c, SMALL, number(k), Math.max(20, X(k)), h - 5, T.text3, "center");
     if (forward != null && forward >= k0 && forward <= k1) { const x = Math.round(X(forward)) + 0.5; line(c, [[x, top], [x, foot]], T.edge, 1, [2, 2]); label(c, SMALL, "F " + number(forward), x + 4, 12, T.text2); }
     for (const r of known) {
       const x = Math.round(X(r.strike)), both = r.iv_bid === r.iv_bid && r.iv_ask === r.iv_ask, color = r.sign > 0 ? T.up : T.down;
@@ -187,19 +187,10 @@ class PositionTreemap extends FigureChart {
   hit(e) {
     const box = this.surface.canvas.getBoundingClientRect(), [x, y] = [e.clientX - box.x, e.clientY - box.y];
     const one = this.cells?.find(([, X, Y, W, H]) => x >= X && x < X + W && y >= Y && y < Y + H);
-    if (one) this.desk.select(one[0].row);
+    if (one) this.desk.selectInstrument(one[0].row);
   }
 }
 
-function expiryMenu(panel, chart) {
-  const menu = el("select", { "aria-label": "Expiry", onchange: () => { chart.expiry = +menu.value; chart.drawn = -1e9; chart.touch(); chart.desk.wake(); } });
-  chart.onExpiries = (all, chosen) => {
-    if (menu.known !== all.join()) { menu.known = all.join(); menu.replaceChildren(...all.map((day, k) => el("option", { value: k }, day))); }
-    if (menu.value !== String(chosen)) menu.value = String(chosen);
-  };
-  panel.tools.append(menu);
-  return chart;
-}
 function buttons(panel, name, options, chosen, choose) {
   panel.tools.append(el("div", { class: "sets", role: "group", "aria-label": name }, ...options.map(([value, text]) => el("button", { "aria-pressed": String(value === chosen), onclick: (e) => {
     e.currentTarget.parentNode.childNodes.forEach((b) => b.setAttribute("aria-pressed", String(b === e.currentTarget)));
@@ -218,8 +209,6 @@ const FIGURE_PANELS = {
     return chart;
   },
   depth: (panel, desk) => new DepthLadder(panel.body, panel.spec, desk),
-  smile: (panel, desk) => expiryMenu(panel, new SmileChart(panel.body, panel.spec, desk)),
-  ladder: (panel, desk) => expiryMenu(panel, new GreekLadder(panel.body, panel.spec, desk)),
   heatmap: (panel, desk) => {
     const chart = new BookHeat(panel.body, panel.spec, desk);
     buttons(panel, "Measure", [["pnl", "P&L"], ["net", "Net"], ["gross", "Gross"]], "pnl", (value) => { chart.measure = value; put(panel.note, value === "pnl" ? "USD k" : "USD M"); chart.drawn = -1e9; chart.touch(); desk.wake(); });

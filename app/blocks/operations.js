@@ -37,6 +37,7 @@ const megabytes = (bytes) => (bytes == null ? "" : num(bytes / 1e6));
 const seconds_ = (v, bound) => (v == null ? "" : [num(v, v < 10 ? 2 : 0), v > bound ? "warn" : ""]);
 const milliseconds = (v) => (v == null ? "" : num(v, v < 10 ? 2 : v < 100 ? 1 : 0));
 const since = (row, now) => (row.for_s > 86400 ? dateText(row.since_ms) : clockText(row.since_ms, "", true));
+const partitionText = (all) => (all == null ? "" : all.length > 4 && all[all.length - 1] - all[0] === all.length - 1 ? `${all[0]}\u2013${all[all.length - 1]}` : all.join(" "));
 const roleName = (role) => role.replace(/\.0$/, "");
 
 const OPERATIONS_PANELS = {
@@ -48,6 +49,7 @@ const OPERATIONS_PANELS = {
       ["Since", (r) => since(r), "count"],
       ["For", (r) => duration(r.for_s), "count"],
       ["Heartbeat s", (r) => (r.state === "ended" ? "" : [num(r.heartbeat_age_s, 1), r.heartbeat_age_s > 1 ? "warn" : ""]), "count"],
+      ["Partitions", (r) => partitionText(r.partitions), "count wide"],
       ["Rate /s", (r) => (r.rate == null ? "" : num(r.rate)), "count"],
       ["Behind s", (r) => seconds_(r.behind_s, r.role.startsWith("live") || r.role.startsWith("risk") ? 1 : 10), "count"],
       ["Frames", (r) => (r.behind_frames == null ? "" : num(r.behind_frames)), "count wide"],

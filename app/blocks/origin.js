@@ -8,7 +8,7 @@ const ORIGIN_SILENT_MS = 12_000; // The record is asked with a time-out of its o
 
 // The cell of a blotter as the server knows it; null where nothing but the page knows it.
 function originOf(sheet, row, column) {
-  const known = sheet instanceof Blotter && ORIGIN_TABLES.has(sheet.spec.table) && !(row.group >= 0) && column.at >= 0;
+  const known = sheet instanceof Blotter && ORIGIN_TABLES.has(sheet.spec.table) && !(row.group >= 0) && column.at >= 0 && !column.home?.startsWith("quant");
   return known ? { table: sheet.spec.table, row: row.id, column: column.name } : null;
 }
 

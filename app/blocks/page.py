@@ -3,19 +3,19 @@
 The server's loop pushes to everybody, so a page that is being made stops it. What Panel finds
 anew for each page although it depends on nothing of it (scripts, styles, what models need) takes
 half of that time; here it is remembered by the kinds of models on the page. A layout is read once,
-and its pages are made in threads: Panel runs a file in the loop, and a function beside it.
+and again when its file has changed; its pages are made in threads: Panel runs a file in the loop,
+and a function beside it.
 """
 
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import panel as pn
 from panel.io import server as panel_server
 
-from app.blocks.desk import Desk, describe
+from app.blocks.desk import Desk, desk_of
 
 SWITCH_SECONDS = 0.0005  # A thread that works on Python gives the loop its turn within this.
 BUNDLES_MAX = 64  # Kinds of pages; a desk is one.
@@ -48,14 +48,18 @@ def remembered(make: Make) -> Make:
 
 
 def page_of(layout: Path) -> Callable[[], None]:
-    """The page function of a layout, which is read for the first page."""
+    """The page function of a layout, which is read for the first page, and when it has changed.
 
-    @cache
-    def desk() -> Desk:
-        return describe(layout)
+    What is wrong in it is shown on its own page; nothing is raised.
+    """
+    read: dict[int, Desk] = {}  # By the moment at which the file was written.
 
     def page() -> None:
-        desk().servable()
+        stamp = layout.stat().st_mtime_ns if layout.is_file() else 0
+        if stamp not in read:
+            read.clear()
+            read[stamp] = desk_of(layout)
+        read[stamp].servable()
 
     return page
 

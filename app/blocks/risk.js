@@ -62,7 +62,7 @@ const RISK_PANELS = {
 
   execution(panel, desk) {
     const { spec } = panel, feed = desk.feeds[spec.feeds.main], get = (slot, name) => feed.get(slot, name);
-    let scope = 0;
+    let scope = spec.tabs[0][1];
     const lines = new Lines(panel.body, spec, feed, desk, {
       name: (slot) => {
         const key = get(slot, "key"), ref = scope === 2 ? desk.instruments.get(key) : null;
@@ -71,7 +71,7 @@ const RISK_PANELS = {
       keep: (slot) => get(slot, "scope") === scope,
       order: (a, b) => (get(b, "worth") || 0) - (get(a, "worth") || 0) || a - b,
     });
-    panel.tools.append(...choice("Execution by", spec.tabs, (value) => { scope = value; lines.again(); }, scope));
+    if (spec.tabs.length > 1) panel.tools.append(...choice("Execution by", spec.tabs, (value) => { scope = value; lines.again(); }, scope));
     return lines;
   },
 
@@ -83,6 +83,7 @@ const RISK_PANELS = {
       nameWidth: 104,
     });
     lines.instrumentOf = (row) => get(row.slot, "instrument");
+    lines.onSelect = (slot) => desk.selectInstrument(get(slot, "instrument"));
     return lines;
   },
 
@@ -137,8 +138,8 @@ function riskState(panel, desk) {
   panel.setTag(filled ? tag : "", "warn");
   panel.root.classList.toggle("old", Boolean(absent) || silence === silence);
   if (panel.asOf) put(panel.note, panel.asOf() || panel.spec.note || "");
-  if (!(painter instanceof Lines)) return;
-  const empty = painter.count() === 0, words = { execution: "No order has been executed yet", orders: "No order has been placed yet", limits: "No limit is watched", var: "No value at risk has been computed yet" };
+  if (!(painter instanceof Lines || painter instanceof BookTree)) return;
+  const empty = painter.count() === 0, words = { execution: "No order has been executed yet", orders: "No order has been placed yet", limits: "No limit is watched", var: "No value at risk has been computed yet", attribution: "No P&L of the day yet", tree: "No book is known yet" };
   panel.void ||= panel.body.appendChild(el("div", { class: "void" }, el("p")));
   panel.void.hidden = !empty;
   put(panel.void.firstChild, absent || (kind === "var" && starting ? "Risk is starting: " + starting : words[kind]) || "No line in this scope");

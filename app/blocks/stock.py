@@ -16,6 +16,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource
 
 from app.blocks.block import Block, grid_feed
+from app.blocks.problem import attempt
 
 ROWS_MAX = 400  # What a viewport may have.
 
@@ -46,11 +47,18 @@ class Stock(Block):
         return {"cells": grid_feed(self.table, self.columns, 0, self.rows)}
 
     def made(self) -> tuple[str, Any]:
-        """For one page: the name of its source, and what is shown."""
+        """For one page: the name of its source, and what is shown, or what went wrong."""
+        name, shown, wrong = self.tried()
+        shape = {"sizing_mode": "stretch_both", "margin": 0}
+        return name, shown or pn.pane.Str(f"This block failed: {wrong}", **shape)
+
+    def tried(self, file: str = "") -> tuple[str, Any, str]:
+        """Name, what is shown or None, and what went wrong, told of `file`."""
         blank = {name: np.full(self.rows, np.nan) for name in self.columns}
         source = ColumnDataSource(blank)
         source.name = f"tickglass-{source.id}"
-        return source.name, pn.panel(self.make(source), sizing_mode="stretch_both", margin=0)
+        shape = {"sizing_mode": "stretch_both", "margin": 0}
+        return source.name, *attempt(lambda: pn.panel(self.make(source), **shape), file)
 
 
 def bind(element: Any, source: ColumnDataSource) -> Any:

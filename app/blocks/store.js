@@ -147,6 +147,7 @@ class Names {
     this.keys = told.keys || {};
     this.limits = told.limits || {};
     this.books = told.books || {};
+    this.quant = told.quant?.said || {}; // Why a quant's column is blank, by its name.
   }
   get known() { return this.scopes.length > 0; }
 

@@ -13,14 +13,30 @@ class TopBar {
       const time = el("b"), mark = el("u");
       return { zone, open, shut, time, root: el("div", { class: "clock" }, mark, el("span", { class: "k" }, name), time) };
     });
+    this.tabs = desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": name === title ? "page" : null }, name));
+    this.more = el("select", { class: "more", "aria-label": "More desks", onchange: () => { location.href = this.more.value; } });
     this.root = el("nav", { class: "bar", "aria-label": "Desk" },
-      el("div", { class: "brand" }, el("i"), "Tickglass"),
-      el("div", { class: "tabs" }, ...desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": name === title ? "page" : null }, name))),
+      el("div", { class: "brand" }, el("i"), el("span", {}, "Tickglass")),
+      el("div", { class: "tabs" }, ...this.tabs, this.more),
       el("div", { class: "gap" }), this.alerts.root, desk.past.button || "", desk.look.button, this.tag, ...this.clocks.map((k) => k.root));
+  }
+
+  // Desks that have no room are in a menu; the one that is open always has its tab.
+  fit(anew) {
+    if (this.fitted === innerWidth && !anew) return;
+    this.fitted = innerWidth;
+    for (const tab of this.tabs) tab.hidden = false;
+    this.more.hidden = true;
+    const far = [...this.tabs].reverse().filter((tab) => !tab.getAttribute("aria-current"));
+    const over = () => this.root.scrollWidth > this.root.clientWidth;
+    while (far.length && over()) { far.shift().hidden = true; this.more.hidden = false; }
+    const gone = this.tabs.filter((tab) => tab.hidden);
+    this.more.replaceChildren(el("option", { value: "", selected: true, disabled: true }, `${gone.length} more`), ...gone.map((tab) => el("option", { value: tab.href }, tab.textContent)));
   }
 
   update() {
     const { health } = this.desk, state = health.state(), now = health.now();
+    if (innerWidth >= PHONE_PX && this.root.scrollWidth > this.root.clientWidth && this.tabs.some((tab) => !tab.hidden && !tab.getAttribute("aria-current"))) this.fit(true); // What is said has grown.
     const old = state.word !== "LIVE", back = health.back && !old;
     put(this.live.word, back ? "RECONNECTED" : old && state.age === state.age ? `${state.word} ${duration(state.age)}` : state.word);
     put(this.live.age, old ? "" : back ? `${num(health.backAfter, 1)} s gap` : num(Math.max(0, state.age), 1) + " s");

@@ -19,11 +19,14 @@ class BlotterTools {
       else if (e.key === "Enter" || e.key === "ArrowDown") { panel.body.focus(); desk.input.move(0, 0); }
       e.stopPropagation();
     });
-    this.chips = CLASS_CODES.map((code, id) => el("button", { "aria-pressed": "false", title: CLASS_NAMES[id], onclick: () => desk.toggleClass(id) }, code));
-    this.allChip = el("button", { "aria-pressed": "true", onclick: () => desk.setFilter({ classes: [] }) }, "All");
-    this.menu = el("select", { class: "slim", "aria-label": "Class", onchange: () => desk.setFilter({ classes: this.menu.value === "" ? [] : [+this.menu.value] }) },
-      el("option", { value: "" }, "All classes"), ...CLASS_NAMES.map((name, id) => el("option", { value: id }, name)));
-    return [this.search, this.menu, el("div", { class: "classes wide", role: "group", "aria-label": "Class filter" }, this.allChip, ...this.chips)];
+    const base = desk.base.length ? desk.base : CLASS_CODES.map((_, id) => id);
+    this.chips = base.map((id) => [CLASS_CODES[id], id]).map(([code, id]) => el("button", { "aria-pressed": "false", title: CLASS_NAMES[id], onclick: () => desk.toggleClass(id) }, code));
+    this.allChip = el("button", { "aria-pressed": "true", onclick: () => desk.setFilter({ classes: [...desk.base] }) }, "All");
+    this.menu = el("select", { class: "slim", "aria-label": "Class", onchange: () => desk.setFilter({ classes: this.menu.value === "" ? [...desk.base] : [+this.menu.value] }) },
+      el("option", { value: "" }, "All classes"), ...base.map((id) => el("option", { value: id }, CLASS_NAMES[id])));
+    this.menu.hidden = base.length === 1;
+    this.base = base;
+    return [this.search, this.menu, el("div", { class: "classes wide", role: "group", "aria-label": "Class filter", hidden: base.length === 1 }, this.allChip, ...this.chips)];
   }
 
   books() {
@@ -41,8 +44,9 @@ class BlotterTools {
 
   filtered({ classes, text, book }) {
     if (this.bookMenu) { this.bookMenu.value = String(book); return; }
-    this.allChip.setAttribute("aria-pressed", String(!classes.length));
-    this.chips.forEach((chip, id) => chip.setAttribute("aria-pressed", String(classes.includes(id))));
+    const all = classes.length === this.desk.base.length;
+    this.allChip.setAttribute("aria-pressed", String(all));
+    this.chips.forEach((chip, k) => chip.setAttribute("aria-pressed", String(!all && classes.includes(this.base[k]))));
     this.menu.value = classes.length === 1 ? classes[0] : "";
     if (!text && this.search.value && !this.search.matches(":focus")) this.search.value = "";
   }
@@ -54,7 +58,7 @@ class BlotterTools {
     const absent = blotter.all.some((k) => k.home === "analytics" || k.home === "risk") && total > 0 ? riskAbsence(desk) : "";
     const held = desk.input?.held ? "order held · " : "";
     put(this.panel.note, total < 0 ? "loading" : `${absent ? absent + " · " : ""}${held}${num(blotter.lineTotal)}${all} lines`);
-    const filtered = text !== "" || classes.length > 0 || book >= 0;
+    const filtered = text !== "" || classes.length !== desk.base.length || book >= 0;
     this.void.hidden = total !== 0 || (!filtered && !positions);
     if (this.void.hidden) return;
     this.void.lastChild.hidden = !filtered;

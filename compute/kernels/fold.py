@@ -4,8 +4,9 @@ A bar is what one instrument did within one span of event time. Rows come a bloc
 block ends anywhere, so an open bar goes on with the next: `slots` says which bar of `out` an
 instrument is in. What is in neither (an event out of order) begins another part of the same bar;
 whoever reads joins parts. The key of an event is its nanoseconds since the bar began, then its
-place in the log: it orders the events of parts. Of each instrument the RECENT newest trades are
-remembered, so that a bust can say when its trade was.
+place in the log: it orders the events of parts. A trade is judged as the engine judges it, by the
+version of the eligibility table that its instrument is on. Of each instrument the RECENT newest
+trades are remembered, so that a bust can say when its trade was.
 """
 
 import numpy as np
@@ -13,6 +14,7 @@ from numba import njit
 
 TRADE, BUST, REFUSED = 2, 3, 255
 INELIGIBLE = 8
+VERSIONS_MAX = 2.0**31  # As in compute/kernels/trade.py: beyond the bits of all versions.
 PLACE_BITS = 28  # 262,144 frames of 1,024 events: two of one nanosecond are never further apart.
 HIGHEST, LOWEST = 2**63 - 1, -(2**63)
 RECENT = 32  # 2.5 MB for 5,000 instruments.
@@ -21,9 +23,10 @@ assert 60_000_000_000 >> (64 - PLACE_BITS) == 0  # A minute in nanoseconds stand
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def bars(rows, span_ns, slots, newest, out, count):
+def bars(rows, span_ns, versions, slots, newest, out, count):
     """Fold `rows` (RECORD) of one place into `out` (BAR), behind the `count` there; how many then.
 
+    `versions` (uint8 by instrument): the bit of its version in what a trade is left out by.
     `slots` (int64 by instrument): the open bar, -1 for none. `newest` (int64, as long as out) is
     room to work in. `out` must have room for len(rows) more.
     """
@@ -51,7 +54,7 @@ def bars(rows, span_ns, slots, newest, out, count):
             bar.state_key = key
             newest[at] = i
         if row.kind == TRADE and row.size > 0.0:
-            _trade(bar, row, key)
+            _trade(bar, row, key, versions[row.instrument])
     for at in range(count):
         if newest[at] < 0:
             continue
@@ -71,13 +74,17 @@ def _begin(bar, instrument, start, offset):
     bar.open = bar.close = 0
     bar.high, bar.low = LOWEST, HIGHEST
     bar.paid = bar.counted = bar.volume = 0.0
-    bar.trades = np.uint64(0)
+    bar.trades, bar.versions = np.uint64(0), np.uint8(0)
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _trade(bar, row, key):
+def _trade(bar, row, key, version):
     bar.volume += row.size
+    bar.versions |= version
     if row.flags & INELIGIBLE != 0:
+        return
+    left_out = row.ask_size  # The union's last field, see EVENT.
+    if 0.0 < left_out < VERSIONS_MAX and np.int64(left_out) & np.int64(version) != 0:
         return
     bar.trades += np.uint64(1)
     bar.paid += float(row.price) * row.size
@@ -106,6 +113,7 @@ def longer(parts, span_ns, slots, out):
         bar.first_offset = min(bar.first_offset, part.first_offset)
         bar.last_offset = max(bar.last_offset, part.last_offset)
         bar.volume += part.volume
+        bar.versions |= part.versions
         if shift + part.state_key >= bar.state_key:
             bar.state_key = shift + part.state_key
             bar.mid, bar.vwap, bar.vwap_1m = part.mid, part.vwap, part.vwap_1m

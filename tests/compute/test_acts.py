@@ -7,6 +7,7 @@ import pytest
 
 from compute.acts import Acts
 from compute.archive import Archive, ArchiveError
+from ingest.host_clock import STA_UNSYNC, TIME_ERROR, UNCERTAIN_NS, HostClock, of_kernel
 from tests.clickhouse import ClickHouse
 
 names = (f"acts_{number}" for number in count())
@@ -46,13 +47,25 @@ def test_who_did_what_stands_on_record(archive: Archive) -> None:
 
 
 def test_clocks_are_told_once_a_minute(archive: Archive) -> None:
-    acts = Acts(archive)
+    acts = Acts(archive, lambda: HostClock("here", "chrony 10.0.0.1", 1_200, 90_000))
     acts.prepare()
     for seconds in (0, 1, 59, 60, 61):
         acts.take_health(HEALTH, NOW + seconds * 10**9)
     acts.insert()
     found = stored(archive, "clocks", "host, reference, offset_ns, uncertainty_ns")
-    assert found == [("source 7", "live.0", -1_500_000, 250_000)] * 2
+    assert sorted(found) == [
+        *[("here", "chrony 10.0.0.1", 1_200, 90_000)] * 2,
+        *[("source 7", "live.0", -1_500_000, 250_000)] * 2,
+    ]
+
+
+def test_a_clock_that_nobody_disciplines_is_told_as_unknown(archive: Archive) -> None:
+    acts = Acts(archive, lambda: of_kernel("here", TIME_ERROR, STA_UNSYNC, 0, 16_000_000))
+    acts.prepare()
+    acts.take_health({}, NOW)
+    acts.insert()
+    found = stored(archive, "clocks", "host, role, reference, offset_ns, uncertainty_ns")
+    assert found == [("here", "host", "unknown", 0, UNCERTAIN_NS)]
 
 
 def test_what_an_answer_that_got_lost_had_written_is_not_written_again(

@@ -79,6 +79,36 @@ def test_offsets_and_links_to_resume_from(archive: Archive) -> None:
     assert chain.verify(archive.blocks(0, 0), lambda s: archive.read_block(*s[:4])) is None
 
 
+@pytest.mark.parametrize("asked_max", [1, 2, 64])
+def test_what_a_recorder_asks_of_its_places_alone(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, asked_max: int
+) -> None:
+    monkeypatch.setattr("compute.archive.PLACES_ASKED_MAX", asked_max)
+    places = [(0, 0), (0, 1), (2, 300)]
+    blocks = [
+        seal([*frames(place, 5, [3, 4]), refusal(place, 7, "checksum", 0)]) for place in places
+    ]
+    archive.insert(blocks)
+    assert archive.last_blocks(places[1:]) == {b.sealed[:2]: b.sealed for b in blocks[1:]}
+    assert archive.last_blocks([(9, 9)]) == {}
+    after = {(0, 0): 7, (0, 1): 6, (9, 9): -1}
+    assert archive.highest_offsets(after) == {(0, 1): 7}
+    assert archive.refused(after) == {(0, 1, 7)}
+
+
+def test_a_database_that_is_ready_is_only_asked(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.command(f"DROP TABLE {archive.database}.writers")
+    done: list[str] = []
+    command = archive.command
+    monkeypatch.setattr(archive, "command", lambda said: (done.append(said), command(said)))
+    archive.prepare(Keep())
+    assert [text.split()[:2] for text in done] == [["CREATE", "TABLE"]]
+    archive.prepare(Keep())
+    assert len(done) == 1
+
+
 def test_the_chain_finds_what_was_changed_in_the_database(archive: Archive) -> None:
     a = seal(frames((0, 0), 0, [10] * 5))
     b = seal(frames((0, 0), 5, [10] * 2), a.sealed.link)

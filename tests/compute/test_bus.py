@@ -117,3 +117,11 @@ def test_asks_that_nobody_reads_do_not_grow_for_ever(redis, in_loop):
 
     in_loop(ask())
     assert ASKS_MAX <= Bus(redis)._redis.xlen("tickglass:asks") < ASKS_MAX + 200
+
+
+def test_a_connection_that_was_reset_while_it_is_written_to_is_redis_away():
+    async def written_after_a_reset():
+        raise AttributeError("'NoneType' object has no attribute '_add_writer'")  # asyncio's own.
+
+    with pytest.raises(BusError, match="does not answer"):
+        asyncio.run(AsyncBus("redis://127.0.0.1:1/0")._ask(written_after_a_reset()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compute import factor
+from compute import factor, kin
 from compute.kernels.value_at_risk import CREDIT, CURRENCY, CURVE, PRICE, VOLATILITY
 from compute.term import terms
 from ingest.fund import DEMO
@@ -118,7 +118,7 @@ def test_what_no_history_knows_is_unknown_not_nothing(reference):
 
 
 def test_names_of_products_and_coins():
-    assert factor.commodity("CLZ6") == "CL"
-    assert factor.commodity("CLZ6-CLF7") == "CL"
-    assert factor.coin("BTC-PERP.OKX") == "BTC"
+    assert kin.commodity("CLZ6") == "CL"
+    assert kin.commodity("CLZ6-CLF7") == "CL"
+    assert kin.coin("BTC-PERP.OKX") == "BTC"
     assert DEMO.books

@@ -5,12 +5,15 @@ import pytest
 
 from compute import bars, chain, history, past, snapshot
 from compute.archive import Archive, Block
+from compute.engine import Engine
 from compute.enriched import ENRICHED
 from compute.fold import Fold
 from compute.gather import fill
 from compute.row import SCHEMA
-from compute.table import BOOKS, POSITIONS
-from ingest.event import EVENT, Flag, Kind
+from compute.table import BOOKS, INSTRUMENTS, POSITIONS
+from ingest import condition
+from ingest.event import EVENT, PRICE_UNIT, Flag, Kind
+from ingest.instrument import Instrument, Reference
 
 START_NS = 1_700_000_040_000_000_000  # A whole minute.
 SECOND_NS = 1_000_000_000
@@ -98,6 +101,7 @@ def test_bars_say_what_the_events_say(archive: Archive, cut: int) -> None:
 @pytest.mark.parametrize("flushed", [0, 9])
 def test_a_killed_recorder_folds_each_row_once(archive: Archive, flushed: int) -> None:
     rows = blocks(events(3_000, 5), 10)
+    rows, later = rows[:-3], rows[-3:]
     first = Fold(archive)
     for number, part in enumerate(rows):
         record(archive, part)
@@ -106,12 +110,18 @@ def test_a_killed_recorder_folds_each_row_once(archive: Archive, flushed: int) -
             first.flush()
             first.flush()  # Nothing is open: nothing is inserted.
     second = Fold(archive)  # What the first one held in memory is gone.
-    second.catch_up(archive.highest_offsets())
+    second.begin(archive.highest_offsets())
+    assert second.catch_up()
+    for part in later:  # Recorded while it catches up.
+        record(archive, part)
+        second.add([part])
+    while second.catch_up():
+        pass
     second.flush()
     same(archive, 1)
     same(archive, 60)
     third = Fold(archive)
-    third.catch_up(archive.highest_offsets())
+    third.begin(archive.highest_offsets())
     third.flush()
     same(archive, 60)
 
@@ -247,6 +257,74 @@ def test_clocks_and_actions_are_kept_as_told(archive: Archive) -> None:
     assert [tuple(one) for one in found] == [(START_NS + 7, "A. Trader", '{"descending": true}')]
     with pytest.raises(KeyError, match="offset_ns"):
         snapshot.tell(archive, "clocks", [{"ts": 1, "host": "a", "role": "b", "reference": "c"}])
+
+
+def judged(total: int) -> tuple[np.ndarray, list[list[str]]]:
+    """Trades of two instruments with sale conditions, and a few busts of them."""
+    draw = np.random.default_rng(11)
+    made, words = np.zeros(total, EVENT), []
+    made["ts_event"] = START_NS + np.arange(total) * 150_000_000
+    made["kind"], made["instrument"] = Kind.TRADE, np.arange(total) % 2
+    made["reference"] = np.arange(total) + 1
+    made["price"], made["size"] = draw.integers(90, 110, (2, total))
+    made["price"] *= 10**9
+    for one in made:
+        words.append([["I"], [], ["Z"], ["I", "E"]][draw.integers(4)])
+        one["flags"] = condition.flags("CTA", words[-1])
+        one["left_out"] = condition.left_out("CTA", words[-1])
+    for at in draw.integers(50, total, 12).tolist():
+        voided = made[at - 8].copy()
+        voided["kind"], voided["ts_event"] = Kind.BUST, made["ts_event"][at]
+        made[at] = voided
+    return made, words
+
+
+def oracle(made: np.ndarray, words: list[list[str]], version: int) -> list[float]:
+    """Open, high, low, close, VWAP, volume, trades of them all, from the table's own words."""
+    busted = set(made["reference"][made["kind"] == Kind.BUST].tolist())
+    alive = [
+        (one["price"] * PRICE_UNIT, float(one["size"]), condition.judge("CTA", said, version))
+        for one, said in zip(made, words, strict=True)
+        if one["kind"] == Kind.TRADE and int(one["reference"]) not in busted
+    ]
+    prices, sizes = np.array([(price, size) for price, size, use in alive if use.counts_vwap]).T
+    ends = (prices[0], prices.max(), prices.min(), prices[-1])
+    return [*ends, (prices * sizes).sum() / sizes.sum(), sum(a[1] for a in alive), len(prices)]
+
+
+def test_bars_follow_the_instruments_version_as_its_vwap_does(archive: Archive) -> None:
+    made, words = judged(800)
+    rows = [Instrument(k, f"V{k}", 0, "X", "USD", 1.0, 1.0, 2, vwap_table=k + 1) for k in range(2)]
+    engine, numbers = Engine(Reference(rows)), np.zeros(len(made), ENRICHED)
+    engine.step(made, numbers)
+    cut = [(k, k * 40, 40) for k in range(20)]
+    fold = Fold(archive)
+    fold.versions = engine.vwap_versions
+    for at in range(0, 20, 5):
+        part = fill(PLACE, cut[at : at + 5], made, numbers)
+        record(archive, part)
+        fold.add([part])
+        fold.flush()
+    end, day = START_NS + 130 * SECOND_NS, 86_400
+    busted = archive.rows(f"SELECT uniq(id) FROM {archive.database}.voids")[0][0]
+    assert busted > 5
+    for made_by in ("the recorder", "the record"):
+        if made_by == "the record":
+            archive.command(f"TRUNCATE TABLE {archive.database}.bars")
+            for span_s in bars.SPANS_S:
+                query = bars.of_events(archive.database, span_s, "1", {1: 2})
+                archive.command(f"INSERT INTO {archive.database}.bars {query}")
+        for one, version in ((0, 1), (1, 2)):
+            mine = np.flatnonzero(made["instrument"] == one)
+            said = [words[at] for at in mine]
+            wanted, other = (oracle(made[mine], said, v) for v in (version, 3 - version))
+            assert wanted[6] != other[6]
+            (bar,) = past.bars(archive, one, START_NS, end, day)
+            assert bar[1:] == pytest.approx(wanted, rel=1e-12), made_by
+            (exact,) = history.bars(archive, one, START_NS, end, day, version)
+            assert exact[1:] == pytest.approx(wanted[:6], rel=1e-12)
+            shown = engine.tables["instruments"][one, INSTRUMENTS.index("vwap")]
+            assert shown == pytest.approx(wanted[4], rel=1e-12)
 
 
 def test_steps_suit_the_width() -> None:

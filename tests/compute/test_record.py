@@ -113,6 +113,8 @@ class Log:
         self.committed |= positions
         self.on_commit()
 
+    silent_s = 0.0
+
     def lag(self, positions: dict[tuple[int, int], int]) -> int:
         return sum(m.offset > positions.get(m[:2], -1) for m in self.messages)
 

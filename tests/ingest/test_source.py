@@ -1,5 +1,6 @@
 """The doors to Kafka against the stand-in, which speaks the real protocol."""
 
+import json
 import threading
 import time
 
@@ -324,3 +325,24 @@ def test_alerts_on_a_real_broker_arrive_once_and_are_read_back(settings, real_ka
     admin = AdminClient({"bootstrap.servers": real_kafka})
     (told,) = admin.describe_configs([topic]).values()
     assert int(told.result(10)["retention.ms"].value) > RESTORE_NS / 1e6
+
+
+def statistics(ts_us: int, idle_us: int, unread: int, places: list[str]) -> str:
+    """What the client tells of one broker."""
+    broker = {"state": "UP", "rxidle": idle_us, "toppars": dict.fromkeys(places)}
+    parts = {place: {"fetchq_cnt": unread} for place in places}
+    told = {"ts": ts_us, "brokers": {"1": broker}, "topics": {"all": {"partitions": parts}}}
+    return json.dumps(told)
+
+
+def test_who_has_not_read_what_came_does_not_say_that_the_broker_is_silent(brokers):
+    source = Source(brokers, "slow", topics=(TOPICS[0],))
+    source.seek({})
+    places = [f"{TOPICS[0]}-{part}" for part in range(PARTITIONS)]
+    source._measured(statistics(100_000_000, 90_000_000, unread=20_000, places=places))
+    assert source.silent_s == 0
+    source._measured(statistics(102_000_000, 92_000_000, unread=0, places=places))
+    assert source.silent_s == 2.0, "it was heard as long as there was something unread"
+    source.close()
+    source._measured(statistics(103_000_000, 0, unread=0, places=places))  # As the client may.
+    assert source.silent_s == 2.0

@@ -17,6 +17,7 @@ from compute.group import SCOPES
 from compute.limits import Alert
 from compute.table import (
     ANALYTICS,
+    ATTRIBUTION,
     BOOKS,
     CLASSES,
     EXECUTION,
@@ -304,8 +305,19 @@ class Market:
         for name, values in made.items():
             table[:, EXPOSURES.index(name)] = values
         self.tables["exposures"] = table
+        self._attribution(groups, net * 0.004)
         self._losses()
         self._limits()
+
+    def _attribution(self, groups: np.ndarray, day: np.ndarray) -> None:
+        shares = {"from_price": 0.6, "from_delta": 0.3, "from_gamma": 0.1, "from_vega": -0.2}
+        shares |= {"from_theta": -0.1, "from_carry": -0.05, "from_trades": 0.3, "residual": 0.05}
+        shares |= {"day_pnl": 1.0, "from_fx": 0.02, "total": 1.02}
+        table = ATTRIBUTION.empty(len(groups))
+        table[:, :2] = groups
+        for name, share in shares.items():
+            table[:, ATTRIBUTION.index(name)] = day * share
+        self.tables["attribution"] = table
 
     def _losses(self) -> None:
         groups = self._groups(("fund", "book", "strategy", "trader"))

@@ -1,0 +1,69 @@
+// Law: what a trader has chosen: lines by a filter, one instrument, one group of the fund. All that
+// follow are told, in whichever block it was chosen.
+
+class Choices {
+  constructor() {
+    this.filter = { classes: [], text: "", book: -1 };
+    this.base = []; // Classes that the desk is of; none: all.
+    this.selected = -1; // Line of the grid.
+    this.instrument = -1; // What is on it, or was chosen elsewhere.
+    this.chosen = { scope: 0, key: 0, name: "Fund" };
+  }
+
+  setFilter(change) {
+    this.filter = { ...this.filter, ...change };
+    this.tools.filtered(this.filter);
+    this.input.held = false;
+    this.sendFilter();
+    this.blotter.cursor = 0;
+    this.blotter.scrollTo(0);
+    this.wake();
+  }
+
+  toggleClass(id) {
+    const { base } = this, old = this.filter.classes.length === base.length ? [] : this.filter.classes; // All are none chosen.
+    const classes = old.includes(id) ? old.filter((k) => k !== id) : [...old, id].sort((a, b) => a - b);
+    this.setFilter({ classes: classes.length ? classes : [...base] });
+  }
+
+  clearFilter() {
+    if (this.search) this.search.value = "";
+    const { text, classes, book } = this.filter;
+    if (text || classes.join() !== this.base.join() || book >= 0) this.setFilter({ text: "", classes: [...this.base], book: -1 });
+  }
+
+  // A line of the grid; what is on it is followed by all that follow an instrument.
+  select(row) {
+    if (row === this.selected) return;
+    this.selected = row;
+    if (this.blotter) { this.blotter.selected = row; this.blotter.touch(-1); }
+    this.follow(this.blotter instanceof Positions ? this.blotter.instrumentAt(row) : row);
+  }
+
+  // An instrument, of whichever block: its line in the grid is selected with it, where it has one.
+  selectInstrument(id) {
+    if (!(id >= 0)) return;
+    const line = this.blotter instanceof Positions ? this.blotter.lineWith(id) : id;
+    if (this.blotter && line !== this.selected) { this.selected = this.blotter.selected = line; this.blotter.touch(-1); }
+    this.follow(id);
+  }
+
+  follow(instrument) {
+    if (instrument === this.instrument || !(instrument >= 0)) return;
+    this.instrument = instrument;
+    this.series?.clear(instrument);
+    this.chart?.touch();
+    if (this.series) this.control({ type: "select", row: instrument });
+    this.figures.selected(instrument);
+    for (const p of this.painters) p.follows?.(instrument);
+    this.chartHead();
+    this.wake();
+  }
+
+  // A group of the fund (scope, key, name), or the fund itself: what explains a group shows that one.
+  chooseGroup(scope, key, name) {
+    this.chosen = { scope, key, name };
+    for (const p of this.painters) p.ofGroup?.(this.chosen);
+    this.wake();
+  }
+}
