@@ -290,6 +290,15 @@ class Up:
         over = [name for name in there if name not in names]
         if over:
             self.supervisor.stop(over)
+            self._dismiss(over)
+
+    def _dismiss(self, roles: list[str]) -> None:
+        """Nobody waits for roles that were ended: what they told last goes with them."""
+        from compute.bus import BusError
+
+        with contextlib.suppress(BusError):  # Then they are told as silent for an hour.
+            if self._bus:
+                self._bus.dismiss(roles)
 
     def _resize(self) -> None:
         """Have as many workers as somebody wants since."""

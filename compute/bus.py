@@ -382,6 +382,12 @@ class Bus:
             rows: Any = self._redis.hgetall(f"{PREFIX}beats")
         return {role.decode(): json.loads(data) for role, data in rows.items()}
 
+    def dismiss(self, roles: list[str]) -> None:
+        """Forget what these processes told of themselves: they have ended for good."""
+        with self._door():
+            self._redis.hdel(f"{PREFIX}beats", *roles)
+            self._redis.hdel(f"{PREFIX}health", *roles)
+
     def started(self, role: str) -> int:
         """Count a start of a role; how many this Redis knows of."""
         with self._door():

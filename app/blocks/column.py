@@ -101,7 +101,7 @@ _BY_NAME = {
     "yield": Setting(62, places=3),
     "accrued": Setting(66, drop=3, quiet=True, places=4),
     "duration": Setting(58, drop=1, quiet=True, places=2),
-    "dv01": Setting(76, places=6),
+    "dv01": Setting(112, places=6),  # A JGB future: 123,760 yen.
     "cs01": Setting(76, drop=2, places=6, quiet=True),
     "z_spread_bp": Setting(60, drop=1, signed=True),
 }

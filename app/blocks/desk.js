@@ -67,8 +67,6 @@ class Desk extends Choices {
     stacks.centre.append(this.footRow);
     this.stacks = stacks;
     this.root = el("div", { class: this.past.on ? "desk past" : "desk" }, this.top.root, ...(this.past.root ? [this.past.root] : []), this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root, this.menu.root, this.keys.root);
-    const [, , narrowLeft, narrowRight] = this.spec.widths;
-    for (const [name, px] of Object.entries({ "narrow-left": narrowLeft, "narrow-right": narrowRight })) this.root.style.setProperty("--" + name, px + "px");
     this.arrange();
   }
 
@@ -77,8 +75,8 @@ class Desk extends Choices {
     this.top.fit();
     const narrow = innerWidth < NARROW_PX, phone = innerWidth < PHONE_PX;
     const times = innerWidth >= VAST_PX ? VAST_TIMES : 1, height = (spec) => (narrow ? spec.narrow : vast(spec, times));
-    const [left, right] = this.spec.widths;
-    for (const [name, px] of [["left", left], ["right", right]]) this.root.style.setProperty("--" + name, Math.round(px * times) + "px");
+    const [left, right, narrowLeft, narrowRight] = this.spec.widths;
+    const widths = narrow ? { left: narrowLeft, right: narrowRight } : { left: left * times, right: right * times };
     for (const [place, root] of Object.entries(this.stacks)) {
       const mine = this.panels.filter((p) => p.spec.place === place);
       for (const p of mine) p.root.hidden = height(p.spec) === null;
@@ -89,10 +87,14 @@ class Desk extends Choices {
         if (foot.length) told.push(phone ? foot.reduce((sum, px) => sum + (px || PHONE_REST) + 1, -1) : Math.max(...foot));
       }
       root.hidden = phone && !told.length;
+      // A stack of nothing has no width, and one that does not fill its height ends in the panels' own ground.
+      if (place in widths) this.root.style.setProperty("--" + place, (told.length ? Math.round(widths[place]) : 0) + "px");
+      const open = told.length > 0 && told.every((px) => px) && !phone;
+      root.classList.toggle("open", open);
       // One below the other, and the page scrolls.
       if (phone) { root.style.gridTemplateRows = told.map((px) => (px || PHONE_REST) + "px").join(" "); continue; }
       const rows = heightsIn(told, this.stacks.left.parentNode.clientHeight || innerHeight).map((px) => (px ? px + "px" : "minmax(0, 1fr)"));
-      root.style.gridTemplateRows = rows.join(" ");
+      root.style.gridTemplateRows = [...rows, ...(open ? ["minmax(0, 1fr)"] : [])].join(" ");
     }
   }
 

@@ -50,7 +50,9 @@ class Stock(Block):
         """For one page: the name of its source, and what is shown, or what went wrong."""
         name, shown, wrong = self.tried()
         shape = {"sizing_mode": "stretch_both", "margin": 0}
-        return name, shown or pn.pane.Str(f"This block failed: {wrong}", **shape)
+        # In a shadow root of Panel's, which knows the desk's tokens and none of its rules.
+        look = ["pre { color: var(--text); font: inherit; white-space: pre-wrap; padding: 8px }"]
+        return name, shown or pn.pane.Str(f"This block failed: {wrong}", stylesheets=look, **shape)
 
     def tried(self, file: str = "") -> tuple[str, Any, str]:
         """Name, what is shown or None, and what went wrong, told of `file`."""

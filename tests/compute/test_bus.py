@@ -66,6 +66,10 @@ def test_health_is_by_role(redis):
     bus.report("live.0", {"now_ms": 1})
     bus.report("web.5006", {"now_ms": 2})
     assert bus.health() == {"live.0": {"now_ms": 1}, "web.5006": {"now_ms": 2}}
+    bus.beat("live.0", {"pid": 1})
+    bus.dismiss(["live.0", "live.1"])
+    assert bus.health() == {"web.5006": {"now_ms": 2}}
+    assert bus.beats() == {}
 
 
 def test_a_password_is_not_shown():

@@ -124,7 +124,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("request", lambda request: page.requested.append(request.url))
         page.goto(server.url.replace("overview", desk) + query)
         page.wait_for_function("() => window.tickglass && tickglass.painted > 0")
-        page.wait_for_function("() => tickglass.rows().length > 10")
+        page.wait_for_function("() => tickglass.rows().length > 3")
         return page
 
     yield open_desk

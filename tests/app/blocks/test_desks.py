@@ -1,0 +1,136 @@
+"""Every shipped desk in Chromium: whole at each size, one choice followed by all its blocks."""
+
+import math
+from typing import Any
+
+import pytest
+
+from app.blocks.desk import desks
+from compute.group import BOOK, CLASS
+
+SIZES = ((1920, 1080), (1366, 768))
+FIGURE = "(kind) => tickglass.figure(kind)?.told"
+PANEL = "(kind) => tickglass.panel(kind).painter.told"
+
+
+def settled(page: Any, what: str) -> None:
+    """Until nothing is wrong with the desk; else what is."""
+    try:
+        page.wait_for_function("() => tickglass.problems().length === 0", timeout=15_000)
+    except Exception:
+        pytest.fail(f"{what}: {page.evaluate('() => tickglass.problems()')}")
+
+
+@pytest.mark.parametrize("stem", [stem for _, stem in desks() if stem != "operations"])
+def test_a_desk_is_whole_at_each_size(open_page, sessions, stem) -> None:
+    """Nothing blank, cut off or over another, also on a phone, where the page scrolls."""
+    page = open_page(sessions, desk=stem)
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        settled(page, f"{stem} at {width}x{height}")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("() => tickglass.panel('grid').root.clientWidth <= 390")
+    tall = page.evaluate("() => document.querySelector('*') && tickglass.page()")
+    assert tall["wide"] <= 390
+    assert tall["high"] > 844  # Panels are not squeezed: they stand below each other.
+
+
+def test_a_book_of_the_tree_is_followed(open_page, sessions) -> None:
+    """Positions are filtered, the steps of the day are the book's, a line is followed by charts."""
+    page = open_page(sessions, desk="portfolio")
+    page.wait_for_function("() => tickglass.panel('tree').painter.nodes.length > 8")
+    nodes = page.evaluate(
+        "() => tickglass.panel('tree').painter.nodes.map((n) => [n.role, n.name, n.book ?? -1])"
+    )
+    assert nodes[0][0] == "fund"
+    assert {role for role, _, _ in nodes} == {"fund", "strategies", "books"}
+    name, book = next((name, book) for role, name, book in nodes if role == "books")
+    page.evaluate(
+        """(book) => { const tree = tickglass.panel('tree').painter;
+                       tree.take(tree.nodes.find((n) => n.book === book)); }""",
+        book,
+    )
+    page.wait_for_function("(book) => tickglass.filter().book === book", arg=book)
+    lines = page.wait_for_function(
+        """() => { const all = tickglass.panel('tree').painter.nodes
+                     .filter((n) => n.role === 'lines');
+                   return all.length > 3 && all.map((n) => [n.instrument, n.name]); }"""
+    ).json_value()
+    assert page.evaluate("() => tickglass.chosen().name") == name
+    steps = page.wait_for_function(
+        f"(was) => {{ const told = ({PANEL})('waterfall');"
+        " return tickglass.panel('waterfall').title.textContent.includes(was) && told; }",
+        arg=name,
+    ).json_value()
+    parts = [v for step, v in steps.items() if step not in ("day_pnl", "total", "from_fx")]
+    assert math.isclose(sum(parts), steps["day_pnl"], rel_tol=1e-9)
+    assert math.isclose(steps["day_pnl"] + steps["from_fx"], steps["total"], rel_tol=1e-9)
+    assert page.evaluate("() => tickglass.chosen()")["scope"] == BOOK
+    instrument = lines[2][0]
+    page.evaluate(
+        """(id) => { const tree = tickglass.panel('tree').painter;
+                     tree.take(tree.nodes.find((n) => n.instrument === id)); }""",
+        instrument,
+    )
+    page.wait_for_function("(id) => tickglass.figure('candles').row === id", arg=instrument)
+    assert page.evaluate("() => tickglass.followed()") == instrument
+    # A line of the table explains its group.
+    page.wait_for_function("() => tickglass.table('attribution').length > 3")
+    line = page.evaluate("() => tickglass.table('attribution')[1]")
+    page.mouse.click(line["x"] + 30, line["y"] + 8)
+    page.wait_for_function("(scope) => tickglass.chosen().scope === scope", arg=CLASS)
+
+
+def test_a_chain_is_of_the_instrument_that_is_selected(open_page, sessions) -> None:
+    """Strikes in order, calls left and puts right; an expiry chosen in one is that of all."""
+    page = open_page(sessions, desk="options")
+    told = page.wait_for_function(f"() => ({PANEL})('chain')").json_value()
+    assert told["strikes"] >= 3
+    rows = page.evaluate(
+        "() => tickglass.panel('chain').painter.items"
+        ".map((k) => [k.strike, k.call?.row, k.put?.row])"
+    )
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    call, put = rows[len(rows) // 2][1:]
+    assert page.evaluate("(id) => tickglass.instrument(id).right", call) == "C"
+    page.evaluate("(id) => tickglass.selectInstrument(id)", put)
+    page.wait_for_function("(id) => tickglass.figure('tiles').row === id", arg=put)
+    assert page.evaluate(FIGURE, "chain") or page.evaluate(PANEL, "chain")["strikes"] >= 3
+    page.evaluate("() => tickglass.panel('chain').root.querySelectorAll('.sets button')[1].click()")
+    page.wait_for_function(
+        "() => { const chain = tickglass.panel('chain').painter; return chain.expiry === 1"
+        " && tickglass.figure('smile').told?.expiry === chain.told.expiry; }"
+    )
+
+
+def test_a_desk_of_classes_stays_with_them(open_page, sessions) -> None:
+    """FX shows pairs alone, also after its filters are cleared; a tile is followed."""
+    page = open_page(sessions, desk="fx")
+    kinds = """() => [...new Set(tickglass.rows().filter((id) => id < 2 ** 31)
+                      .map((id) => tickglass.instrument(id).asset_class))]"""
+    page.wait_for_function(f"() => ({kinds})().join() === '7'")
+    page.evaluate("() => tickglass.filterTo([0])")
+    page.wait_for_function(f"() => ({kinds})().join() === '0'")
+    page.keyboard.press("Escape")
+    page.wait_for_function(f"() => ({kinds})().join() === '7'")
+    page.wait_for_function(f"() => ({PANEL})('pairs')?.pairs > 3")
+    tile = page.evaluate(
+        """() => { const p = tickglass.panel('pairs').painter, k = p.cells[2];
+                   const b = p.surface.canvas.getBoundingClientRect();
+                   return { row: k.row, text: k.text, x: b.x + k.x + 40, y: b.y + k.y + 40 }; }"""
+    )
+    assert tile["text"]
+    page.mouse.click(tile["x"], tile["y"])
+    page.wait_for_function("(id) => tickglass.followed() === id", arg=tile["row"])
+    page.wait_for_function("(id) => tickglass.figure('candles').row === id", arg=tile["row"])
+    assert page.evaluate("() => tickglass.selected()") == tile["row"]
+
+
+def test_what_a_trader_cannot_see_says_why(open_page, without_risk) -> None:
+    """Without risk a manager's panels say so, each in its place; prices go on."""
+    page = open_page(without_risk, desk="portfolio")
+    page.wait_for_function(
+        "() => /[Rr]isk/.test(tickglass.panel('waterfall').painter.said || '')"
+        " && ['attribution', 'tree'].every((kind) =>"
+        " /[Rr]isk/.test(tickglass.panel(kind).root.innerText))"
+    )
