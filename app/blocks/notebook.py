@@ -7,12 +7,14 @@ each desk has an address on it for as long as the kernel lives.
 
 import html
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import panel as pn
 
 HEIGHT_PX = 720
+LISTEN_SECONDS = 10.0
 
 
 class Shown:
@@ -36,6 +38,7 @@ class Shown:
                 threaded=True,
                 show=False,
             )
+            listening(port)
             found = self._servers[id(desk)] = f"http://127.0.0.1:{port}/desk", (desk, server)
         return found[0]
 
@@ -57,6 +60,19 @@ def bundle(desk: Any) -> dict[str, str]:
         f'width="100%" height="{HEIGHT_PX}" style="border:0"></iframe>'
     )
     return {"text/html": frame, "text/plain": f"{desk.title}: {address}"}
+
+
+def listening(port: int) -> None:
+    """Until the server's thread listens; RuntimeError where it does not."""
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), LISTEN_SECONDS).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"the desk's server does not listen on port {port}; show the desk again.")
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ from app import glossary
 from app.blocks import desk as desk_room
 from app.blocks.block import Block
 from app.blocks.desk import describe
-from app.blocks.notebook import SHOWN
+from app.blocks.notebook import SHOWN, listening
 from app.blocks.page import page_of
 from app.check import check
 from app.layout import written
@@ -149,6 +149,7 @@ def serve(monkeypatch):
     def start(pages):
         port = free_port()
         servers.append(pn.serve(pages, port=port, threaded=True, show=False))
+        listening(port)
 
         def panels(name):
             session = pull_session(url=f"http://localhost:{port}/{name}")
@@ -169,6 +170,7 @@ def serve(monkeypatch):
         server.stop()
 
 
+@pytest.mark.filterwarnings("ignore:There is no current event loop:DeprecationWarning")
 def test_a_broken_layout_is_an_error_on_its_own_page_and_a_block_in_its_own_tile(layout, serve):
     broken = layout(GOOD.replace('"bid"', '"bidd"'), "broken.py")
     pages = {path.stem: page_of(path) for path in (layout(GOOD, "good.py"), broken)}

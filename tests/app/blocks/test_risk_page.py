@@ -288,7 +288,7 @@ def test_the_bar_leads_to_the_other_desk(open_page, still) -> None:
     page.get_by_role("link", name="Overview").click()
     page.wait_for_function("() => window.tickglass && tickglass.painted > 0")
     assert page.url.endswith("/overview")
-    page.keyboard.press("2")
+    page.keyboard.press("3")
     page.wait_for_url("**/risk")
 
 
