@@ -22,7 +22,7 @@ class Source(Protocol):
     silent_s: float
 
     @property
-    def places(self) -> list[tuple[int, int]]:
+    def assigned(self) -> list[tuple[int, int]]:
         """All partitions there are."""
 
     def poll(self, timeout_s: float = ...) -> list[Message]:
@@ -47,7 +47,7 @@ class Shards:
     def __init__(self, source: Source) -> None:
         """Nothing is read before a shard is opened and sought."""
         self.source = source
-        self.count = 1 + max(partition for _, partition in source.places)
+        self.count = 1 + max(partition for _, partition in source.assigned)
         self._open: dict[int, Shard] = {}
         self.empty = 0  # Polls in a row that gave nothing.
 
@@ -81,7 +81,7 @@ class Shard:
         """Nothing is read before `seek`."""
         self.shards, self.number = shards, number
         self.log = shards.source.log
-        self.assigned = [place for place in shards.source.places if place[1] == number]
+        self.assigned = [place for place in shards.source.assigned if place[1] == number]
         self.waiting: deque[Message] = deque()
         self._sought = False
 

@@ -113,14 +113,12 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
 
 
 class Source:
-    """A consumer of all market and fill topics, or of one worker's share of their partitions."""
+    """A consumer of every partition of the market and the fills; ingest/shard.py reads some."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         brokers: str,
         group: str,
-        worker: int = 0,
-        workers: int = 1,
         *,
         patience: Patience = EAGER,
         topics: Sequence[str] = TOPICS,
@@ -155,8 +153,7 @@ class Source:
         counts = _partitions(self._consumer, topics, brokers)
         every = [(_INDEX[topic], part) for topic in topics for part in range(counts[topic])]
         self.log = str(self._consumer.list_topics(timeout=CONNECT_SECONDS).cluster_id)
-        self.places = sorted(every)
-        self.assigned = [place for k, place in enumerate(self.places) if k % workers == worker]
+        self.assigned = sorted(every)
         self.errors = 0
 
     def seek(self, positions: Positions) -> None:

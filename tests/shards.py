@@ -52,8 +52,7 @@ class Reader:
 
     def __init__(self, log: Log) -> None:
         self.whole, self.log = log, log.identity
-        self.places = [(topic, part) for topic in range(len(TOPICS)) for part in range(SHARDS)]
-        self.assigned = list(self.places)
+        self.assigned = [(topic, part) for topic in range(len(TOPICS)) for part in range(SHARDS)]
         self._at: Positions = {}
         self._from = 0  # Messages before it are no news.
 
@@ -68,7 +67,7 @@ class Reader:
 
     def seek(self, positions: Positions) -> None:
         self._at = {}
-        self.add(self.places, positions)
+        self.add(self.assigned, positions)
 
     def poll(self, timeout_s: float = 0.0) -> list[Message]:
         found: list[Message] = []
@@ -85,7 +84,7 @@ class Reader:
 
     def lag(self, positions: Positions, places: Places | None = None) -> int:
         last = self.whole.last()
-        wanted = self.places if places is None else places
+        wanted = self.assigned if places is None else places
         return sum(last.get(place, -1) - positions.get(place, -1) for place in wanted)
 
 

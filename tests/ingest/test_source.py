@@ -114,15 +114,10 @@ def test_what_is_published_comes_out_in_order_with_its_place(brokers, publisher,
     assert (publisher.failed, reader.errors) == (0, 0)
 
 
-def test_workers_share_out_all_partitions(brokers, opened):
-    shares = [opened(Source(brokers, "live", worker, 4)).assigned for worker in range(4)]
+def test_all_partitions_of_all_topics_are_read(brokers, publisher, opened):
+    reader = opened(Source(brokers, "live"))
     every = [(topic, part) for topic in range(len(TOPICS)) for part in range(PARTITIONS)]
-    assert sorted(place for share in shares for place in share) == every
-    assert {len(share) for share in shares} <= {len(every) // 4, len(every) // 4 + 1}
-
-
-def test_a_worker_reads_its_own_share_alone(brokers, publisher, opened):
-    reader = opened(Source(brokers, "live", 1, 2))
+    assert reader.assigned == every
     reader.seek({})
     for topic in TOPICS:
         for partition in range(PARTITIONS):
