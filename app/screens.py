@@ -54,14 +54,14 @@ class Shown:
             self._whole, self._turn = True, turn
         return self._whole
 
-    def sent(self, push: bytes, sequence: int) -> None:
-        """A push was written to its socket."""
+    def sent(self, push: bytes, sequence: int, ts: int) -> None:
+        """A push was written to its socket at `ts` ns: read before, as the page may be faster."""
         act = Act.SENT
         if self._whole:
             self._whole, act = False, Act.WHOLE
             for body in self._wishes.values():
                 self.screens.add(self.number, Act.WISH, body=body)
-        self.screens.add(self.number, act, sequence, body=push)
+        self.screens.add(self.number, act, sequence, push, ts)
 
     def painted(self, sequence: int, latency_ms: float, held_ms: float = 0.0) -> None:
         """The page says that this came on its glass `held_ms` ago."""
@@ -139,8 +139,8 @@ class Screens:
         ts = clock.now_ns() - ago_ns
         self._put((ts, latency_ms, sequence, page, NO_BODY, Act.PAINTED))
 
-    def add(self, page: int, act: Act, sequence: int = -1, body: bytes = b"") -> None:
-        """Something happened to a page."""
+    def add(self, page: int, act: Act, sequence: int = -1, body: bytes = b"", ts: int = 0) -> None:
+        """Something happened to a page at `ts` ns; now where none is given."""
         place = NO_BODY
         if body:
             place = self._places.get(id(body), -1)
@@ -148,7 +148,7 @@ class Screens:
                 place = self._places[id(body)] = len(self._bodies)
                 self._bodies.append(body)
                 self._bytes += len(body)
-        self._put((clock.now_ns(), 0.0, sequence, page, place, act))
+        self._put((ts or clock.now_ns(), 0.0, sequence, page, place, act))
 
     def _put(self, entry: tuple[int, float, int, int, int, int]) -> None:
         self._entries.append(entry)

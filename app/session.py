@@ -339,13 +339,14 @@ class Hub:
         session.flow.waiting.append((turn.sequence, time.monotonic()))
         session.pushes += 1
         session.bytes += len(framed)
+        ts = clock.now_ns()
         written = transport.write(framed)
         if not written:
             session.transport = None
             self.sessions.discard(session)
         elif shown:
-            shown.sent(framed, turn.sequence)
-        self._waited_ms.append((clock.now_ns() - self.mirror.applied_ns) / 1e6)
+            shown.sent(framed, turn.sequence, ts)
+        self._waited_ms.append((ts - self.mirror.applied_ns) / 1e6)
 
     @property
     def glass(self) -> Histogram:
