@@ -502,7 +502,7 @@ def bench(
 @cli.command(context_settings=PASSED_ON)
 def test(context: typer.Context) -> None:
     """Run the tests; what follows goes to pytest."""
-    _become_module("test", "pytest", *context.args)
+    _become_module("test", "tests.suite", *context.args)
 
 
 @cli.command(context_settings={**PASSED_ON, "help_option_names": []})

@@ -46,24 +46,29 @@ def pytest_configure(config: pytest.Config) -> None:
             f"TICKGLASS_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(INSTALL)}"
         )
     config.addinivalue_line("markers", "requires(*components): needs these, see tests/conftest.py")
+    config.addinivalue_line("markers", "clocked: real processes against the clock, run alone")
     for name in Settings.model_fields:
         os.environ.pop(settings_room.PREFIX + name.upper(), None)
 
 
 REQUIRED: pytest.StashKey[set[str]] = pytest.StashKey()
-# What runs a real process against the clock gets one second look, which the summary names
-# (RERUN): a shared machine may hold its breath for seconds. What fails twice is red. Kernels,
-# formats and rules must pass at the first.
+# What runs a real process against the clock: the suite runs it alone (tests/suite.py).
 CLOCKED_ROOMS = ("tests/app/", "tests/deploy/", "tests/storms/", "tests/walk/")
-CLOCKED_FIXTURES = {"kafka", "redis", "real_kafka", "real_redis", "server", "archive"}
+CLOCKED_FIXTURES = {"kafka", "redis", "real_kafka", "real_redis", "server", "archive", "clickhouse"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The second look at what the clock decides."""
+    """The mark `clocked`, for a whole file where one of its tests earns it."""
+    clocked = {item.path for item in items if _needs_a_process(item)}
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if item.nodeid.startswith(CLOCKED_ROOMS) or CLOCKED_FIXTURES & set(fixtures):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        if item.path in clocked:
+            item.add_marker(pytest.mark.clocked)
+
+
+def _needs_a_process(item: pytest.Item) -> bool:
+    fixtures = CLOCKED_FIXTURES & set(getattr(item, "fixturenames", ()))
+    requires = item.get_closest_marker("requires")
+    return bool(fixtures or requires or item.nodeid.startswith(CLOCKED_ROOMS))
 
 
 def program(name: str) -> str | None:

@@ -26,7 +26,7 @@ def make(path, content):
         ("a.zip", b"hello", "is named like .*, but is none"),
         ("a.zip", b"PK\3\4" + b"x" * 500, "not a whole zip"),
         ("a.parquet", b"PAR1....", "is of no known format"),
-        ("a.csv", gzip.compress(b"timestamp,bid,ask"), "but is named a.csv"),
+        ("a.csv", gzip.compress(b"timestamp,bid,ask", mtime=0), "but is named a.csv"),
         ("a.json", b"timestamp,bid,ask", "but is named a.json"),
         ("a.csv", b"time,price\n1,2\n", "is named like a LOBSTER message file, but is none"),
         ("a.zst", b"\x28\xb5\x2f\xfd" + b"x" * 50, "damaged"),
