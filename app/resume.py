@@ -12,10 +12,8 @@ from typing import Any
 from app.blocks.link import Connect, RefusedError
 from app.session import Hub, Session
 from app.settings import Settings
-from app.ticket import Ticket, TicketError, digest, read, secret_of, write
+from app.ticket import SECRET_FILE, Ticket, TicketError, digest, read, secret_of, write
 from ingest import clock
-
-SECRET_FILE = "web.secret"  # noqa: S105 (its name)
 
 
 def secret(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 TICKET_SECONDS = 7 * 24 * 3600
 TICKET_BYTES_MAX = 65_536  # The feeds of the widest desk take a tenth of it.
 SECRET_BYTES = 32
+SECRET_FILE = "web.secret"  # noqa: S105 (its name)
 
 
 class TicketError(ValueError):

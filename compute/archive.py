@@ -12,7 +12,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -124,7 +124,7 @@ class Archive:
         if not there:
             self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         elif "events" in there:
-            self._migrate(versioned="versions" in there)
+            self._migrate(self._version(there))
         self.create(ddl(self.database))
         found_shapes = self._shapes()
         shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
@@ -175,12 +175,19 @@ class Archive:
             shapes.setdefault(str(table), []).append((str(name), str(kind)))
         return shapes
 
-    def _migrate(self, *, versioned: bool) -> None:
+    def schema(self) -> int:
+        """Version of the record that is there; 0 where there is none."""
+        there = self._tables()
+        return self._version(there) if "events" in there else 0
+
+    def _version(self, there: Iterable[str]) -> int:
+        if "versions" not in there:
+            return 1  # The first had no such table.
+        found = self.rows(f"SELECT max(version) FROM {self.database}.versions")
+        return int(found[0][0]) or SCHEMA  # Empty: its first start got no further.
+
+    def _migrate(self, version: int) -> None:
         """Go from the version that is there to SCHEMA, one by one."""
-        version = 1  # It had no table of versions.
-        if versioned:
-            found = self.rows(f"SELECT max(version) FROM {self.database}.versions")
-            version = int(found[0][0]) or SCHEMA  # Empty: its first start got no further.
         if version > SCHEMA:
             raise ArchiveError(
                 f"the record in {self.database} at {self.address} is of schema {version}, this "

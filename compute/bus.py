@@ -1,4 +1,4 @@
-"""Door: Redis, the only importer of its client. Holds only what can be rebuilt from Kafka.
+"""Door: Redis, the only importer of its client. Holds only what can be rebuilt, from Kafka or files.
 
 `live` appends each delta to a stream whose entry ids are `<epoch>-<sequence>`, so a reader that
 holds an image reads on from exactly that id and sees every gap. About once a second the delta
@@ -190,6 +190,14 @@ class Bus:
         with self._door():
             self._redis.ping()
 
+    def server(self) -> tuple[dict[str, Any], int]:
+        """What Redis tells of itself (INFO), and its clock in ns; BusError unless it answers."""
+        with self._door():
+            told: Any = self._redis.info()
+            moment: Any = self._redis.time()
+        seconds, micros = moment
+        return dict(told), seconds * 10**9 + micros * 1_000
+
     def publish(
         self, worker: int, epoch: int, sequence: int, delta: bytes, image: bytes | None = None
     ) -> None:
@@ -302,6 +310,17 @@ class Bus:
         with self._door():
             found: Any = step.execute()[-1]
         return {int(row): data for row, data in found.items()}
+
+    def desks(self) -> dict[str, bytes]:
+        """The desks that people have kept (app/keeping.py), by key."""
+        with self._door():
+            rows: Any = self._redis.hgetall(f"{PREFIX}desks")
+        return {key.decode(): data for key, data in rows.items()}
+
+    def keep_desk(self, key: str, data: bytes) -> None:
+        """Keep one in place of what had its key."""
+        with self._door():
+            self._redis.hset(f"{PREFIX}desks", key, data)
 
     def set_reference(self, data: bytes) -> None:
         """The reference rows as one JSON array, for `risk` and web processes."""

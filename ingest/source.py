@@ -112,6 +112,33 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
     )
 
 
+class Spread(NamedTuple):
+    """Of a topic: how many partitions, the fewest copies of one, and the fewest up to date."""
+
+    partitions: int
+    copies: int
+    in_sync: int
+
+
+def spreads(brokers: str) -> dict[str, Spread]:
+    """Every topic there is; SourceError where no broker answers."""
+    client = Consumer({**_config(brokers), "group.id": "spreads"})
+    try:
+        known = client.list_topics(timeout=ANSWER_MS / 1e3).topics
+    except KafkaException as error:
+        raise SourceError(f"Kafka at {brokers} does not answer: {error.args[0]}") from None
+    finally:
+        client.close()
+    return {
+        name: Spread(
+            len(topic.partitions),
+            min((len(one.replicas) for one in topic.partitions.values()), default=0),
+            min((len(one.isrs) for one in topic.partitions.values()), default=0),
+        )
+        for name, topic in known.items()
+    }
+
+
 class Source:
     """A consumer of every partition of the market and the fills; ingest/shard.py reads some."""
 

@@ -1,0 +1,145 @@
+"""What the doctor says of settings, keys, addresses, clocks and packages, and of real servers."""
+
+import json
+import resource
+import time
+
+import pytest
+
+from app import doctor
+from app.doctor import BAD, GOOD, WARNING, Finding
+from app.settings import load
+from compute.bus import Bus
+from tests.clickhouse import ClickHouse
+
+
+def found(check, **given):
+    return list(check(load(**given)))
+
+
+def levels(findings, subject):
+    return [one.level for one in findings if one.subject == subject]
+
+
+def test_a_misspelt_setting_is_told_with_the_right_one():
+    environment = {"TICKGLASS_KAFAK": "a:1", "TICKGLASS_KAFKA": "a:1", "TICKGLASS_HOME": "/x"}
+    (one,) = doctor.misspelt(environment)
+    assert (one.level, one.remedy) == (BAD, "Did you mean TICKGLASS_KAFKA?")
+    (other,) = doctor.misspelt({"TICKGLASS_XYZZYXYZZY": "1"})
+    assert other.remedy == "Take it out."
+
+
+def test_keys_that_others_can_read_are_told(tmp_path):
+    audit = tmp_path / "audit"
+    audit.mkdir()
+    for name in ("seal.key", "witness.key"):
+        (audit / name).write_text("secret")
+        (audit / name).chmod(0o600)
+    fine = found(doctor._secrets, data=tmp_path, audit=audit)
+    assert levels(fine, "secrets") == [GOOD]
+    assert levels(fine, "witness") == [WARNING]
+    (audit / "seal.key").chmod(0o640)
+    told = found(doctor._secrets, data=tmp_path, audit=audit)
+    assert [one.remedy for one in told if one.level == BAD] == [f"chmod 600 {audit / 'seal.key'}"]
+    short = found(doctor._secrets, data=tmp_path / "none", secret="hunter2")
+    assert levels(short, "secrets") == [BAD]
+    assert "hunter2" not in str(short)
+
+
+@pytest.mark.parametrize(
+    ("origins", "level"),
+    [
+        ("", GOOD),
+        ("desk.firm.example,10.0.0.1:8443", GOOD),
+        ("*", BAD),
+        ("https://desk.firm.example", BAD),
+        ("desk.firm.example/page", BAD),
+    ],
+)
+def test_origins_are_exact_hosts(origins, level):
+    assert {one.level for one in found(doctor._origins, origins=origins)} == {level}
+
+
+def test_what_leaves_the_machine_needs_a_password_and_encryption():
+    assert not found(doctor._doors, redis="redis://127.0.0.1:1/0", clickhouse="http://localhost:1")
+    bare = found(doctor._doors, redis="redis://192.0.2.1:1/0", clickhouse="http://192.0.2.1:1")
+    assert levels(bare, "redis") == [BAD, WARNING]
+    assert levels(bare, "clickhouse") == [BAD, WARNING]
+    kept = "rediss://:hush@192.0.2.1:1/0"
+    assert not found(doctor._doors, redis=kept, clickhouse="https://me:hush@192.0.2.1:1")
+    half = found(doctor._doors, redis="redis+sentinel://:hush@192.0.2.1:1,192.0.2.2:1/main")
+    assert levels(half, "redis") == [WARNING]
+    assert "hush" not in str(half)
+
+
+def test_a_package_that_is_not_as_pinned_is_told():
+    text = (
+        'numpy==0.1 \\\n    --hash=sha256:00\nno-such-package==3 ; python_version >= "3"\n'
+        'elsewhere==1 ; sys_platform == "amiga"\n'
+    )
+    told = list(doctor._pins(text))
+    assert [(name, want) for name, want, _ in told] == [("numpy", "0.1"), ("no-such-package", "3")]
+    assert told[0][2]
+    assert not told[1][2]
+    pins = (doctor.ROOT / "requirements" / "base.txt").read_text()
+    assert not list(doctor._pins(pins))
+
+
+@pytest.mark.parametrize(("apart_ms", "level"), [(1, None), (50, WARNING), (-5_000, BAD)])
+def test_clocks_apart_are_told(apart_ms, level):
+    now = time.time_ns()
+    told = list(doctor._clock("Redis", now + apart_ms * 10**6, now - 1_000, now + 1_000))
+    assert [one.level for one in told] == ([level] if level else [])
+
+
+def test_few_files_are_told(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 1_024))
+    assert any("1024 files" in one.text for one in found(doctor._machine) if one.level == BAD)
+
+
+def test_a_check_that_fails_hides_no_other(monkeypatch, settings):
+    def _broken(_settings):
+        raise OSError("no such luck")
+        yield
+
+    monkeypatch.setattr(doctor, "CHECKS", (_broken, doctor._origins))
+    first, second = doctor.examine(settings)
+    assert (first.level, first.subject) == (BAD, "broken")
+    assert "no such luck" in first.text
+    assert second.level == GOOD
+
+
+def test_worst_and_lines():
+    fine, poor = Finding(GOOD, "a", "b"), Finding(WARNING, "c", "d", "mend it")
+    assert doctor.worst([fine]) == GOOD
+    assert doctor.worst([fine, poor]) == WARNING
+    assert doctor.worst([poor, Finding(BAD, "e", "f")]) == BAD
+    assert [line.strip() for line in doctor.lines([poor])][1] == "-> mend it"
+
+
+@pytest.fixture
+def server(tmp_path):
+    started = ClickHouse(tmp_path / "clickhouse").start()
+    yield started
+    started.kill()
+
+
+def test_real_servers_are_looked_at(kafka, real_redis, server, tickglass):
+    addresses = {
+        "TICKGLASS_KAFKA": kafka,
+        "TICKGLASS_REDIS": real_redis,
+        "TICKGLASS_CLICKHOUSE": server.address,
+    }
+    done = tickglass("doctor", "--json", timeout=120, **addresses)
+    told = [Finding(**one) for one in json.loads(done.stdout)]
+    bad = [one for one in told if one.level == BAD]
+    assert done.returncode == (1 if bad else 0)
+    assert not [one for one in bad if one.subject in ("Kafka", "Redis", "ClickHouse", "record")]
+    for subject in ("Kafka", "Redis", "ClickHouse", "record"):
+        assert levels(told, subject)[-1] == GOOD, told
+    Bus(real_redis)._redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        forgets = found(doctor._redis, redis=real_redis)
+    finally:
+        Bus(real_redis)._redis.config_set("maxmemory-policy", "noeviction")
+    assert levels(forgets, "Redis")[-1] == BAD
