@@ -5,7 +5,6 @@ the checks. A check that fails itself is a finding too; nothing here changes any
 trial file in the data folder.
 """
 
-import difflib
 import importlib.metadata
 import os
 import re
@@ -14,8 +13,7 @@ import shutil
 import socket
 import stat
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +21,9 @@ from urllib.parse import urlsplit
 from packaging.requirements import Requirement
 
 from app import front, probe
-from app.settings import PREFIX, ROOT, Settings, without_password
+from app.settings import ROOT, Settings, misspelt, without_password
 from app.ticket import SECRET_FILE
+from ingest import clock
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 GIB = 2**30
@@ -36,7 +35,6 @@ SECRET_CHARACTERS_MIN = 32
 CLOCK_WARNING_MS, CLOCK_BAD_MS = 5.0, 100.0  # What latency figures and a regulator bear.
 COPIES, IN_SYNC = 3, 2
 REDIS_OLDEST, CLICKHOUSE_OLDEST = (6, 2), (24, 3)
-OTHERS = {"HOME"}  # What the start script reads besides the settings: TICKGLASS_HOME.
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for check in CHECKS:
         try:
             yield from check(settings)
-        except Exception as error:
+        except (OSError, RuntimeError, ValueError) as error:  # It must not hide the others.
             name = check.__name__.strip("_").replace("_", " ")
             yield Finding(BAD, name, f"could not be checked: {error}", "Mend that and look again.")
 
@@ -91,21 +89,13 @@ def _pins(text: str) -> Iterator[tuple[str, str, str]]:
             yield pin.name, str(pin.specifier).lstrip("="), have
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Variables that look like settings and are none."""
-    known = {name.upper() for name in Settings.model_fields} | OTHERS | {"REQUIRE"}
-    for name in sorted(environment):
-        own = name.removeprefix(PREFIX)
-        if own == name or own in known:
-            continue
-        near = difflib.get_close_matches(own, known, 1)
-        remedy = f"Did you mean {PREFIX}{near[0]}?" if near else "Take it out."
-        yield Finding(BAD, "environment", f"{name} is no setting", remedy)
-
-
 def _environment(_settings: Settings) -> Found:
-    wrong = list(misspelt(os.environ))
-    yield from wrong or [Finding(GOOD, "environment", "every TICKGLASS_ variable is a setting")]
+    wrong = misspelt()
+    for name, near in wrong:
+        remedy = f"Did you mean {near}?" if near else "Take it out."
+        yield Finding(BAD, "environment", f"{name} is no setting", remedy)
+    if not wrong:
+        yield Finding(GOOD, "environment", "every TICKGLASS_ variable is a setting")
 
 
 def _disk(settings: Settings) -> Found:
@@ -212,9 +202,9 @@ def _redis(settings: Settings) -> Found:
     from compute.bus import Bus
 
     bus = Bus(settings.redis)
-    before = time.time_ns()
+    before = clock.now_ns()
     told, ts = bus.server()
-    yield from _clock("Redis", ts, before, time.time_ns())
+    yield from _clock("Redis", ts, before, clock.now_ns())
     bus.close()
     yield from _version("Redis", str(told.get("redis_version", "")), REDIS_OLDEST)
     if told.get("maxmemory_policy") not in (None, "noeviction"):
@@ -231,9 +221,9 @@ def _clickhouse(settings: Settings) -> Found:
     from compute.row import SCHEMA
 
     archive = Archive(settings.clickhouse, settings.database)
-    before = time.time_ns()
+    before = clock.now_ns()
     version, ts = archive.rows("SELECT version(), toUnixTimestamp64Nano(now64(9))")[0]
-    yield from _clock("ClickHouse", int(ts), before, time.time_ns())
+    yield from _clock("ClickHouse", int(ts), before, clock.now_ns())
     yield from _version("ClickHouse", str(version), CLICKHOUSE_OLDEST)
     for name, free in archive.rows("SELECT name, unreserved_space FROM system.disks"):
         if free < DISK_WARNING_BYTES:

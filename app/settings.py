@@ -5,6 +5,7 @@ else (addresses only) from the `run.json` that a running `./tickglass up` keeps 
 else it is the default below. Units stand last in the names.
 """
 
+import difflib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ROOT = Path(__file__).parents[1]
 PREFIX = "TICKGLASS_"
 RUN_FILE = "run.json"
+OTHERS = {"HOME", "REQUIRE"}  # What the start script and the tests read besides.
 SENTINELS = r"rediss?\+sentinel://([^@/]*@)?[^\s:/,]+:\d+(,[^\s:/,]+:\d+)*/[^\s/]+(/\d+)?"
 
 PORT_MAX = 65_535
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     screens_days: int = Field(30, ge=1, le=3_650, description="days that screens are kept")
     secret: str = Field("", description="what web servers sign with; DATA/web.secret if none")
     origins: str = Field("", description="where pages are served from besides, host:port[,...]")
+    fdc3: str = Field("", description="windows that contexts go to and come from, origin[,...]")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
     @field_validator("data")
@@ -132,6 +135,14 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", name):
             raise ValueError("should be letters, digits, _ and -")
         return name
+
+    @field_validator("fdc3")
+    @classmethod
+    def _origins(cls, origins: str) -> str:
+        one = r"https?://[^\s/,*]+"
+        if origins and not re.fullmatch(rf"{one}(,{one})*", origins):
+            raise ValueError("should be origins such as https://host:port, with commas between")
+        return origins
 
     @field_validator("database")
     @classmethod
@@ -214,6 +225,19 @@ def running(run_file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(run) if alive else None
+
+
+def misspelt(environment: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Variables that look like settings and are none, and the names that may be meant."""
+    given = os.environ if environment is None else environment
+    known = {name.upper() for name in Settings.model_fields} | OTHERS
+    found = []
+    for name in sorted(given):
+        own = name.removeprefix(PREFIX)
+        if own != name and own not in known:
+            near = difflib.get_close_matches(own, known, 1)
+            found.append((name, PREFIX + near[0] if near else ""))
+    return found
 
 
 def take_environment(environment: Mapping[str, str]) -> None:
