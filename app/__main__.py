@@ -13,7 +13,13 @@ from typing import Annotated, Any, Never
 
 import typer
 
-from app import audit_commands, check_commands, doctor_commands, worker_commands
+from app import (
+    access_commands,
+    audit_commands,
+    check_commands,
+    doctor_commands,
+    worker_commands,
+)
 from app.process import Stop, end_with, run, say
 from app.settings import PORT_MAX, ROOT, Settings, SettingsError, last_database, load, running
 
@@ -461,6 +467,7 @@ def _recorded(clickhouse: str | None, database: str | None, data: Path | None) -
 audit_commands.add(audit, _recorded)
 check_commands.add(cli)
 doctor_commands.add(cli)
+access_commands.add(cli)
 
 
 @cli.command()

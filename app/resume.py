@@ -15,6 +15,8 @@ from app.settings import Settings
 from app.ticket import SECRET_FILE, Ticket, TicketError, digest, read, secret_of, write
 from ingest import clock
 
+ANYBODY = object()  # Who has come in where nobody is asked to sign in.
+
 
 def secret(settings: Settings) -> str:
     """What all web servers of this product sign with."""
@@ -41,24 +43,34 @@ class Resume:
         ticket = Ticket(spec.get("title", ""), spec["feeds"], user, self._instruments(hub), past)
         return json.dumps(self._told(ticket))
 
-    def go_on(self, told: dict[str, Any], connect: Connect) -> tuple[Session, dict[str, Any]]:
+    def go_on(
+        self, told: dict[str, Any], connect: Connect, signed: Any = ANYBODY
+    ) -> tuple[Session, dict[str, Any]]:
         """The session of a page that shows its ticket, and what it is answered.
 
-        RefusedError where the ticket is none, or where nothing can be shown yet.
+        `signed` is who has come in with it.
+
+        RefusedError where the ticket is none, or where nothing can be shown yet; to a page whose
+        own server still lives (`moving`) also where the market is not here either.
         """
         try:
             ticket = read(told.get("ticket"), self._secret, clock.now_ns() / 1e9)
         except TicketError as error:
             raise RefusedError(str(error)) from None
+        if signed is not ANYBODY and signed.person != ticket.user:
+            raise RefusedError("this page is another person's")
         hub = self.hub()
         if not hub.mirror.images:
             raise RefusedError("this server has just begun and knows no numbers yet", now=True)
+        if told.get("moving") and hub.mirror.state != "live":
+            raise RefusedError("this server has no market either", now=True)
         if ticket.past:
             try:
                 hub = self.past(hub, str(told.get("asof"))[:64])
             except (RuntimeError, ValueError) as error:  # Each says in a sentence why not.
                 raise RefusedError(str(error), now=True) from None
         session = hub.attach(ticket.spec, connect, ticket.user)
+        session.signed = None if signed is ANYBODY else signed
         # A page that knows another list is sent the whole of ours: changes are counted by server.
         known = self._instruments(hub)
         if known != ticket.instruments:

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     screens_days: int = Field(30, ge=1, le=3_650, description="days that screens are kept")
     secret: str = Field("", description="what web servers sign with; DATA/web.secret if none")
     origins: str = Field("", description="where pages are served from besides, host:port[,...]")
+    access: Path | None = Field(
+        None, description="access file: who may come in; nobody asks if none"
+    )
+    insecure_demo: bool = Field(
+        False, description="serves other machines too without asking who is there"
+    )
     fdc3: str = Field("", description="windows that contexts go to and come from, origin[,...]")
     parent: int = Field(0, ge=0, description="process whose end ends this one; 0: none")
 
@@ -98,7 +104,7 @@ class Settings(BaseSettings):
     def _absolute_too(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
 
-    @field_validator("reference", "fund")
+    @field_validator("reference", "fund", "access")
     @classmethod
     def _file(cls, path: Path | None) -> Path | None:
         found = None if path is None else path.expanduser().absolute()

@@ -8,12 +8,13 @@ from bench.browser import ARGUMENTS, executable
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser, ended at the end; the test has asked for Chromium by its marker."""
+def chromium(*more: str) -> Iterator[Any]:
+    """A browser with these arguments besides, ended at the end; the test has asked for Chromium by its marker."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=list(ARGUMENTS))
+        arguments = [*ARGUMENTS, *more]
+        browser = playwright.chromium.launch(executable_path=executable(), args=arguments)
         try:
             yield browser
         finally:

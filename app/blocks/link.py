@@ -25,8 +25,9 @@ REFUSED, NOT_NOW, NONSENSE = 4403, 4503, 4400  # What the page's program reads o
 SILENT_SECONDS = 150.0
 
 Connect = Callable[[], Any]
+Admit = Callable[[Any], Any]  # Who asks, or None where nobody may come in like that.
 # The session of a page that says all this, and what it is answered; RefusedError where it cannot.
-GoOn = Callable[[dict[str, Any], Connect], tuple[Session, dict[str, Any]]]
+GoOn = Callable[[dict[str, Any], Connect, Any], tuple[Session, dict[str, Any]]]
 
 
 class RefusedError(RuntimeError):
@@ -45,9 +46,9 @@ class LinkHandler(WebSocketHandler):
     tickglass_session: Session | None = None
     tickglass_transport: Any = None
 
-    def initialize(self, go_on: GoOn, leave: Callable[[Session], None]) -> None:
+    def initialize(self, go_on: GoOn, leave: Callable[[Session], None], admit: Admit) -> None:
         """As Tornado calls it for each request."""
-        self.go_on, self.leave = go_on, leave
+        self.go_on, self.leave, self.admit = go_on, leave, admit
         self.write_lock = Lock()  # PageTransport asks it; nobody here writes in parts.
         self.session: Session | None = None
         self.begun = False
@@ -82,10 +83,14 @@ class LinkHandler(WebSocketHandler):
         if not isinstance(wishes, list) or len(wishes) > WISHES_MAX:
             self.close(NONSENSE)
             return
+        signed = self.admit(self.request)
+        if signed is None:
+            self.close(REFUSED, "sign in")
+            return
         try:
             # The past is opened in ClickHouse, which takes its time.
             away = asyncio.to_thread if "asof" in told else _here
-            self.session, answer = await away(self.go_on, told, self._join)
+            self.session, answer = await away(self.go_on, told, self._join, signed)
         except RefusedError as error:
             self.close(error.code, str(error)[:100])
             return
@@ -125,4 +130,4 @@ async def _here(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-__all__ = ["GoOn", "LinkHandler", "RefusedError"]
+__all__ = ["Admit", "GoOn", "LinkHandler", "RefusedError"]

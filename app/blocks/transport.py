@@ -71,6 +71,10 @@ class PageTransport:
             return False
         return True
 
+    def end(self) -> None:
+        """The page is to go."""
+        self._handler.close()
+
     def quiet(self) -> bool:
         """Whether nothing was written for long enough that a keep-alive has something to say."""
         return time.monotonic() - self._wrote_at > QUIET_SECONDS

@@ -8,6 +8,7 @@ import pytest
 from app import settings as settings_room
 from app.asof import TooManyError
 from app.blocks.link import NOT_NOW, REFUSED, RefusedError
+from app.people import Signed
 from app.resume import Resume
 from app.ticket import digest
 
@@ -18,8 +19,8 @@ RESET = "not known"
 class Hub:
     """As much of app.session.Hub as a page that goes on meets."""
 
-    def __init__(self, text="[1]", images=1):
-        self.mirror = SimpleNamespace(images=images)
+    def __init__(self, text="[1]", images=1, state="live"):
+        self.mirror = SimpleNamespace(images=images, state=state)
         self.notes = SimpleNamespace(instruments=SimpleNamespace(whole=lambda: (text, 1)))
         self.made = []
 
@@ -67,6 +68,17 @@ def test_a_server_without_numbers_sends_it_on(tmp_path):
     assert refused.value.code == NOT_NOW
 
 
+@pytest.mark.parametrize("state", ["stale", "down"])
+def test_who_leaves_a_server_for_its_market_does_not_come_to_one_without(tmp_path, state):
+    hub = Hub()
+    link = server(tmp_path, hub).ticket(hub, SPEC, "")
+    there = server(tmp_path, Hub(state=state))
+    with pytest.raises(RefusedError) as refused:
+        there.go_on(told(link) | {"moving": True}, str)
+    assert refused.value.code == NOT_NOW
+    there.go_on(told(link), str)  # Who has lost its server is better off here than nowhere.
+
+
 def test_a_ticket_of_others_is_refused(tmp_path):
     hub = Hub()
     link = server(tmp_path / "theirs", hub).ticket(hub, SPEC, "boss")
@@ -95,3 +107,12 @@ def test_a_page_of_the_past_is_shown_its_moment(tmp_path):
         there.go_on(told(link) | {"asof": "x" * 1_000}, str)
     assert refused.value.code == NOT_NOW
     assert len(asked[1][1]) == 64
+
+
+def test_a_ticket_is_worth_nothing_in_another_persons_hands(tmp_path):
+    hub = Hub()
+    link = server(tmp_path, hub).ticket(hub, SPEC, "ann")
+    with pytest.raises(RefusedError, match="another person"):
+        server(tmp_path, hub).go_on(told(link), str, Signed("bob", 1.0))
+    session, _ = server(tmp_path, hub).go_on(told(link), str, Signed("ann", 1.0))
+    assert session.signed == Signed("ann", 1.0)
