@@ -60,14 +60,18 @@ def check(layout: Path, folders: Sequence[Path], allowed: Allowed = everybody) -
             text = told(error).removeprefix(": ")
             found = [Finding(name, line_of(error, str(layout)), text)]
         return found
+    return found + judged(desk, tree, name, allowed)
+
+
+def judged(desk: Any, tree: ast.Module, name: str, allowed: Allowed = everybody) -> list[Finding]:
+    """What is to be said of a desk that stands; `tree` is the text that describes it."""
     lines = _Lines(tree)
-    found += _sound(desk, lines, name) or [
+    return _sound(desk, lines, name) or [
         *_aggregation(desk, lines, name),
         *_room(desk, lines, name),
         *_budget(desk, name),
         *_entitled(desk, lines, name, allowed),
     ]
-    return found
 
 
 def _name(layout: Path) -> str:

@@ -130,7 +130,7 @@ def kin(one: Instrument) -> tuple[Any, ...] | None:
     if kind == AssetClass.GOVERNMENT_BOND:
         return (kind, one.currency, one.country or one.issuer or one.currency)
     if kind == AssetClass.CREDIT:
-        return (kind, one.quote, one.currency)
+        return (kind, one.quote, one.currency, one.issuer or one.currency)
     if kind == AssetClass.FX:
         return (kind, one.currency, one.base or one.symbol[:3])
     if kind in _COINS:

@@ -169,11 +169,11 @@ def record(settings: Settings, worker: int | None = None) -> Loop:
     from compute.checkpoint import Checkpoints
     from compute.derived import Derived
     from compute.record import Record
+    from compute.record_start import Start
     from compute.schema import Keep
     from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
 
-    rows, digests = PatientRows(settings.kafka, "record"), Publisher(settings.kafka)
-    source = Source(settings.kafka, "record")
+    source, digests = Source(settings.kafka, "record"), Publisher(settings.kafka)
     keep = Keep(settings.record_hot_days, settings.record_keep_years, settings.record_volume)
     folder = settings.data / "checkpoints" / settings.database
 
@@ -184,6 +184,8 @@ def record(settings: Settings, worker: int | None = None) -> Loop:
     if worker is not None:
         from compute.record_shards import RecordShards
         from compute.worker import SharedRows
+
+        rows = PatientRows(settings.kafka, "record")
 
         compile_kernels(Engine(Reference()), settings.data)
         role, bus = f"record.{worker}", Bus(settings.redis)
@@ -196,14 +198,18 @@ def record(settings: Settings, worker: int | None = None) -> Loop:
             keep=keep,
         )
         return _worker(settings, role, source, shards, (RECORD_LEASE_SECONDS, 0.0))
-    archive = Archive(settings.clickhouse, settings.database)
+    archive, checkpoints = Archive(settings.clickhouse, settings.database), Checkpoints(folder)
+    alerted = alerts(archive)
+    # Most of a start is to read the reference, and to ask ClickHouse: both at a time.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    start = Start(archive, checkpoints, source.assigned, alerts=alerted, keep=keep).ahead()
     loop = Record(
-        *(source, rows, archive, Checkpoints(folder)),
-        alerts=alerts(archive),
+        *(source, PatientRows(settings.kafka, "record"), archive, checkpoints),
+        alerts=alerted,
         derived=Derived(archive),
         digests=digests,
         tell=_teller(settings, "record.0"),
-        keep=keep,
+        start=start,
     )
     compile_kernels(loop.engine, settings.data)
     return loop

@@ -21,16 +21,22 @@ from app import settings as settings_room
 from app.blocks.link import LinkHandler
 from app.blocks.page import lighten, page_of
 from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
-from app.health import Health, routes
+from app.desks import Desks, page_desk
+from app.health import READY, Health, routes
 from app.heartbeat import Heartbeat
+from app.keeping import FOLDER, Keeping
 from app.layout import written
 from app.mirror import Mirror
+from app.people import SIGNED_OUT, People
+from app.portal import Door, Gate, guarded, headers_of, looking
+from app.portal import routes as sign_in
 from app.process import settle
 from app.quant import COLUMNS
-from app.resume import Resume, secret
+from app.resume import ANYBODY, Resume, secret
 from app.screens import Screens
 from app.session import Hub, Session
 from app.settings import Settings
+from app.table_file import TableHandler
 from app.ticket import TICKET_SECONDS
 from app.watch import Watch
 from compute.bus import AsyncBus, Bus
@@ -47,9 +53,11 @@ class Runtime:
     """What this process has made so far."""
 
     hub: Hub | None = None
+    settings: Settings | None = None  # Those that it was made with.
     health: Health | None = None
     heart: Heartbeat | None = None
     resume: Resume | None = None  # Where the server has the route for it.
+    door: Door | None = None  # Where people sign in.
     tasks: ClassVar[list[asyncio.Future]] = []
     pasts: ClassVar[set[Hub]] = set()  # Of pages that show the past, one each.
 
@@ -71,6 +79,7 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
         if settings.dev:
             hub.written = lambda: written(settings.layout_folders)
         Runtime.hub, Runtime.health = hub, Health(hub, hub.watch)
+        Runtime.settings = settings
         loop.call_soon_threadsafe(hub.start)
         loop.call_soon_threadsafe(lambda: _watched(settings, hub))
         loop.call_soon_threadsafe(hub.screens.start)
@@ -82,7 +91,7 @@ def _watched(settings: Settings, hub: Hub) -> None:
     heart = Runtime.heart = Heartbeat(hub.role, Bus(settings.redis))
     heart.__enter__()
     assert Runtime.health is not None
-    Runtime.tasks = [
+    Runtime.tasks += [
         asyncio.ensure_future(Runtime.health.run()),
         asyncio.ensure_future(_turning(heart)),
     ]
@@ -104,7 +113,9 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     if asked:
         hub = _past(hub, asked[-1].decode(errors="replace"))
     found: list[Session] = []
-    session = hub.attach(spec, lambda: connect(document, found[0]), _user())
+    signed = _signed(document)
+    session = hub.attach(spec, lambda: connect(document, found[0]), _user(signed))
+    session.signed = signed
     found.append(session)
     if Runtime.resume:
         session.ticket = Runtime.resume.ticket(hub, spec, session.user)
@@ -118,7 +129,7 @@ def _past(live: Hub, text: str) -> Hub:
     from app.moment import parse
     from compute.archive import PROMPT_SECONDS, Archive
 
-    settings = settings_room.load()
+    settings = Runtime.settings or settings_room.load()
     if not settings.clickhouse:
         raise settings_room.SettingsError("No ClickHouse address is known: there is no tape.")
     if len(Runtime.pasts) >= PASTS_MAX:
@@ -141,9 +152,17 @@ def _leave(hub: Hub, session: Session) -> None:
         hub.call(hub.stop)
 
 
-def _user() -> str:
-    """Who is at the page that is being made, as Panel's sign-in knows; "" without sign-in."""
-    return str(pn.state.user or "")
+def _signed(document: Any) -> Any:
+    """Who has signed in for the page that is being made; None where nobody is asked to."""
+    if Runtime.door is None:
+        return None
+    cookies = document.session_context.request.cookies
+    return next(filter(None, map(Runtime.door.people.of_cookie, cookies.values())), None)
+
+
+def _user(signed: Any = None) -> str:
+    """Who is at the page that is being made; "" without a sign-in, ours or Panel's."""
+    return signed.person if signed else str(pn.state.user or "")
 
 
 def _wait_for_reference(hub: Hub) -> None:
@@ -207,7 +226,13 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     origins += settings.origins.split(",") if settings.origins else []
     for definition in read_all(settings.layout_folders).definitions:
         COLUMNS.define(definition)
-    desks: dict[str, Any] = {name: page_of(path) for name, path in layouts(settings).items()}
+    found = layouts(settings)
+    keeping = Keeping(Bus(settings.redis), settings.data / FOLDER) if settings.redis else None
+    own = partial(page_desk, keeping) if keeping else None
+    desks: dict[str, Any] = {name: page_of(path, own) for name, path in found.items()}
+    door = Runtime.door = _door(settings, origins)
+    guard = partial(guarded, door=door) if door else lambda handler: handler
+    gate: dict[str, Any] = {"auth_provider": Gate(door)} if door else {}
     server = pn.io.server.get_server(
         desks,
         port=settings.port,
@@ -225,13 +250,25 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         extra_patterns=[
             (r"/", RedirectHandler, {"url": "/overview", "permanent": False}),
             _link(settings),
-            *routes(lambda: Runtime.health),
+            (r"/table", guard(TableHandler)),
+            *[
+                (path, handler if path == READY else guard(handler), told)
+                for path, handler, told in routes(lambda: Runtime.health)
+            ],
+            *(sign_in(door) if door else ()),
         ],
+        **gate,
     )
+    if door:
+        transforms: list[Any] = server._tornado.transforms  # noqa: SLF001 (of every answer)
+        transforms.append(headers_of(door))
     loop: IOLoop = server.io_loop
 
     def begin() -> None:
-        start_hub(settings, asyncio.get_running_loop())
+        hub = start_hub(settings, asyncio.get_running_loop())
+        hub.desks = Desks(hub, keeping, found) if keeping else None
+        if door:
+            Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
         settle()
         if ready:
             ready()
@@ -255,8 +292,40 @@ def _link(settings: Settings) -> tuple[str, type[LinkHandler], dict[str, Any]]:
         return Runtime.hub
 
     resume = Runtime.resume = Resume(settings, hub, _past)
-    told = {"go_on": resume.go_on, "leave": lambda session: _leave(session.hub, session)}
+    told = {
+        "go_on": resume.go_on,
+        "leave": lambda session: _leave(session.hub, session),
+        "admit": Runtime.door.who if Runtime.door else lambda _request: ANYBODY,
+    }
     return (r"/link", LinkHandler, told)
+
+
+def _door(settings: Settings, origins: list[str]) -> Door | None:
+    """The door where an access file says who may come in; AccessError where that cannot be."""
+    if settings.access is None:
+        hosts = [origin.partition(":")[0] for origin in settings.origins.split(",") if origin]
+        if not settings.insecure_demo and set(hosts) - {"127.0.0.1", "localhost"}:
+            raise settings_room.SettingsError(
+                f"Pages would be served as {settings.origins} to whoever comes: name an access "
+                "file (TICKGLASS_ACCESS), or set TICKGLASS_INSECURE_DEMO where that is wanted."
+            )
+        return None
+    kept = settings.data / SIGNED_OUT
+    people = People(settings.access, secret(settings), Bus(settings.redis), kept)
+
+    def tell(person: str, action: str, detail: str) -> None:
+        if Runtime.hub and Runtime.hub.screens:
+            Runtime.hub.screens.act(0, person, action, "", detail)
+
+    return Door(people, secret(settings), origins, tell)
+
+
+def _end(holds: Callable[[Any], bool]) -> None:
+    """End the pages of whoever may not be here any more."""
+    for hub in (Runtime.hub, *Runtime.pasts):
+        for session in list(hub.sessions) if hub else ():
+            if session.signed and not holds(session.signed) and session.transport:
+                session.transport.end()
 
 
 def _stop(server: Any, loop: IOLoop) -> None:

@@ -86,7 +86,8 @@ class Shown:
         if self._acts.get(kind) == detail:
             return  # A what-if is asked again and again as prices move.
         self._acts[kind] = detail
-        subject = message.get("alert") or f"{len(message.get('trades') or ())} trades"
+        named = message.get("alert") or message.get("name")
+        subject = named or f"{len(message.get('trades') or ())} trades"
         person = user or message.get("person") or ""
         self.screens.act(self.number, str(person), kind, str(subject), detail)
 

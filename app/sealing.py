@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.process import Loop
 from app.settings import Settings
-from compute import agreement, anchor, chain, keys, note, seal, witness
+from compute import agreement, anchor, chain, keys, note, outcome, seal, witness
 from compute.archive import Archive, ArchiveError
 from compute.bus import Bus, BusError
 from compute.keys import Keys
@@ -56,7 +56,7 @@ def _tower(settings: Settings, kind: str) -> seal.Tower:
 
 
 class Watcher:
-    """The witness, and beside it the comparison of digests."""
+    """The witness, and beside it the comparison of digests and what `audit verify` last found."""
 
     def __init__(
         self,
@@ -86,6 +86,8 @@ class Watcher:
     def _report(self, health: dict[str, object]) -> None:
         if self._tell is None:
             return
+        path = outcome.outcomes_file(self.settings.audit_folder, self.settings.database)
+        health |= outcome.told(outcome.newest(path))
         if self.watch is not None:
             health |= self.watch.agreement.health()
             health["problem"] = health["problem"] or self.watch.agreement.disagreement

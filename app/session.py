@@ -23,6 +23,9 @@ from app import operations
 from app.allowance import Refusals
 from app.ask import KINDS as ASKS
 from app.charts import Charts
+from app.desks import ACTS as DESK_ACTS
+from app.desks import KIND as DESK
+from app.desks import Desks, without_blocks
 from app.feed import Feed, change
 from app.flow import Flow
 from app.grouping import make_view
@@ -63,6 +66,9 @@ class Transport(Protocol):
 
     def write(self, push: bytes) -> bool:
         """Send one push; False where the page is gone."""
+
+    def end(self) -> None:
+        """The page is to go."""
 
 
 Frames = dict[tuple[bytes, ...], bytes]
@@ -109,6 +115,7 @@ class Session:
         """
         self.hub, self._connect, self.user = hub, connect, user
         self.known = Known(hub.notes.instruments.version)
+        self.signed: Any = None  # How `user` has come in (app/people.py); None without sign-in.
         self.ticket = ""  # With which the page goes on at another server, see app/runtime.py.
         self.answers: list[bytes] = []  # Sections that are for this page alone.
         self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
@@ -205,6 +212,10 @@ class Session:
             self.hub.charts.wish(self, message)
         elif kind == PROVENANCE:
             self.hub.inquiries.ask(self, message)
+        elif kind == DESK and self.hub.desks:
+            self.hub.desks.take(self, message)
+            if self.shown and message.get("do") in DESK_ACTS:
+                self.shown.acted(without_blocks(message), self.user)
         elif kind in ASKS:
             self.hub.questions.take(self, message)
             if self.shown:
@@ -259,6 +270,7 @@ class Hub:
         self.nonsense = 0  # control messages that made no sense
         self.refuse = Refusals()  # Clients sent away.
         self.watch: Watch | None = None  # Who lives; its news goes to all pages at once.
+        self.desks: Desks | None = None  # Those that people have made.
         self.written: Callable[[], str] | None = None  # Differs once a layout was written anew.
         self._views: dict[ViewKey, View] = {}
         self._viewports: dict[tuple[ViewKey, int, int], Viewport] = {}

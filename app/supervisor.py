@@ -182,7 +182,7 @@ class Supervisor:
             child.short_lives = child.short_lives + 1 if lived < GOOD_LIFE_SECONDS else 0
             wait = restart_seconds(child.short_lives)
             child.restart_at = now + wait
-            self.say(self._obituary(child, code, lived, f"Starting it again in {wait:.1f} s."))
+            self.say(self._obituary(child, code, lived, _again(wait)))
         else:
             self.say(self._obituary(child, code, lived, ""))
         return Death(role, code, lived)
@@ -199,9 +199,15 @@ class Supervisor:
         return text
 
 
+def _again(wait: float) -> str:
+    return f"Starting it again in {wait:.1f} s." if wait else "Starting it again."
+
+
 def restart_seconds(short_lives: int) -> float:
     """How long to wait before a start that follows so many short lives in a row."""
-    doubled = RESTART_SECONDS_MIN * 2.0 ** min(max(0, short_lives - 1), 30)
+    if not short_lives:
+        return 0.0
+    doubled = RESTART_SECONDS_MIN * 2.0 ** min(short_lives - 1, 30)
     return min(RESTART_SECONDS_MAX, doubled)
 
 

@@ -5,6 +5,7 @@ knows, shows how far it is, and turns what was found into sentences.
 """
 
 import contextlib
+import getpass
 import hashlib
 import json
 import os
@@ -14,22 +15,34 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from app import screen_audit
 from app.audit import archive_of
 from app.settings import Settings
-from compute import anchor, evidence, keys, note, proof, screen_proof, tape_check, tape_seal
+from compute import (
+    anchor,
+    evidence,
+    keys,
+    note,
+    outcome,
+    proof,
+    screen_proof,
+    tape_check,
+    tape_seal,
+)
 from compute.archive import Archive
 from compute.chain import Fault
 from compute.evidence import Database, Evidence, Folder, Place
 from compute.keys import KeyFileError, Keys
+from compute.progress import Progress
 from compute.proof import ProofError
 from compute.roots import SEAL, WITNESS
 from compute.row import REFUSED
 from compute.tape_check import Tally
 from compute.tape_row import SCREENS, TAPE
-from compute.verify import Progress, Verdict, Verifier
+from compute.verify import Verdict, Verifier
 from ingest import clock
 from ingest.event import NO_PRICE, PRICE_UNIT, Kind
 from ingest.instrument import Reference
@@ -116,7 +129,8 @@ def verify(
             verifier = Verifier(under.open, judged.roots, progress, tell, since_ns, ends)
             verdict = verifier.run(list(places), workers)
         verdict = _loose(verdict, under, highest)
-        tape = _tape(under, settings, ends or {})
+        tape = _tape(under, settings, ends or {}, progress)
+        progress.end()
         seconds = time.monotonic() - begun
     text = _said(verdict, judged, tape, seconds, resumed=resumed)
     faults = [*judged.faults, *(_fault(one) for one in verdict.faults), *tape.faults]
@@ -132,7 +146,28 @@ def verify(
         "countersigned": judged.countersigned,
         "seconds": round(seconds, 3),
     }
+    if not copy:
+        text += _kept(under, data)
     return f"{text}\n{under.database}: {first.name}", data, not faults
+
+
+def _kept(under: Subject, data: dict[str, Any]) -> str:
+    """Keep what was found beside the roots, for whoever looks at the pages."""
+    one = outcome.Outcome(
+        clock.now_ns(),
+        f"{getpass.getuser()}@{gethostname()}",
+        verified=data["verified"],
+        rows=data["rows"],
+        slices=data["tape_slices"],
+        roots=data["roots"],
+        seconds=data["seconds"],
+        fault=next(iter(data["faults"]), ""),
+    )
+    try:
+        outcome.append(outcome.outcomes_file(under.folder, under.database), one)
+    except OSError as error:  # Of somebody who may only read: the verdict is the same.
+        return f"\nPages will not say so: {error.filename} cannot be written ({error.strerror})."
+    return ""
 
 
 def retained_ns(years: int, now_ns: int) -> int:
@@ -180,7 +215,7 @@ def _loose(verdict: Verdict, under: Subject, highest: dict[Place, int]) -> Verdi
     return verdict._replace(faults=sorted(faults))
 
 
-def _tape(under: Subject, settings: Settings, ends: dict[Place, int]) -> Tally:
+def _tape(under: Subject, settings: Settings, ends: dict[Place, int], progress: Progress) -> Tally:
     """The tape against its statements, which the chains and roots have just borne out.
 
     A copy holds the statements and not the tape.
@@ -194,7 +229,11 @@ def _tape(under: Subject, settings: Settings, ends: dict[Place, int]) -> Tally:
     }
     stated = tape_seal.read(under.archive, last=ends.get(tape_seal.PLACE, -1))
     with bar("tape", tape_check.count(under.archive), "slices") as tell:
-        return tape_check.check(under.archive, stated, kept, tell)
+        tell(sum(one.slices for one in progress.streams.values()))
+        try:
+            return tape_check.check(under.archive, stated, kept, tell, progress)
+        finally:
+            progress.save()
 
 
 def _said(

@@ -1,7 +1,8 @@
 """Rule: what every page says of who seals and who witnesses the record; nothing while all is well.
 
 A page shows `notes` among its troubles and `figures` in its strip: up to when the record is
-countersigned, and up to when the digests of live and record agree.
+countersigned, up to when the digests of live and record agree, and what the newest run of
+`./tickglass audit verify` found.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ def notes(health: Health, now_ms: float) -> list[str]:
         said.append(f"bars and books of the past wait: {behind}")
     if _disagree(health):
         said.append(str(health["witness.0"]["digests"]))
+    if _refuted(health):
+        said.append(f"audit verify found: {health['witness.0'].get('verify_fault')}")
     return said
 
 
@@ -41,12 +44,16 @@ def _disagree(health: Health) -> bool:
     return health.get("witness.0", {}).get("digests") not in (None, "", "agree", "none yet")
 
 
+def _refuted(health: Health) -> bool:
+    return health.get("witness.0", {}).get("verified") is False
+
+
 def _proof(health: Health, now_ms: float) -> str | None:
     """One word on both: "agree", "late", or "wrong"; None where nobody witnesses."""
     row = health.get("witness.0")
     if not row:
         return None
-    if row.get("state") == "fault" or _disagree(health):
+    if row.get("state") == "fault" or _disagree(health) or _refuted(health):
         return "wrong"
     late = row.get("root_ms") is not None and now_ms - row["root_ms"] > LATE_SECONDS * 1e3
     watching = {role: health[role] for role in ("seal.0", "witness.0") if role in health}
@@ -56,8 +63,10 @@ def _proof(health: Health, now_ms: float) -> str | None:
 def figures(health: Health, now_ms: float) -> dict[str, float | str | None]:
     """Moments (ms): the newest countersigned root, the end of the last minute that agrees.
 
-    And one word on how far both can be relied on.
+    And when all of the record was read again, with how many rows; and one word on how far all this
+    can be relied on.
     """
     row = health.get("witness.0", {})
     moments = {"countersigned_ms": row.get("root_ms"), "digests_ms": row.get("digests_ms")}
-    return {**moments, "proof": _proof(health, now_ms)}
+    verified = {name: row.get(name) for name in ("verified", "verified_ms", "verified_rows")}
+    return {**moments, **verified, "proof": _proof(health, now_ms)}

@@ -46,11 +46,11 @@ def measure(kills: int) -> dict[str, Any]:
                 time.sleep(REST_SECONDS)
                 worker = WORKERS[number % len(WORKERS)]
                 current = _live_current(bus) if worker == "live" else _record_current(archive)
-                _kill(process.pid, worker)
+                kill(process.pid, worker)
                 begun = time.monotonic()
                 _await(current)
                 times[worker].append((time.monotonic() - begun) * 1e3)
-            counted = _account(bus, archive)
+            counted = account_of(bus, archive)
     every = np.array([ms for found in times.values() for ms in found])
     by_worker = {
         f"{worker}_ms_{name}": round(float(np.percentile(found, share)), 1)
@@ -74,7 +74,8 @@ def holds(figures: dict[str, Any]) -> bool:
     return bool(whole and figures["worker_ms_p99"] <= WORKER_MS_MAX)
 
 
-def _kill(up: int, worker: str) -> None:
+def kill(up: int, worker: str) -> None:
+    """SIGKILL for the first such worker of that `up`."""
     for child in psutil.Process(up).children(recursive=True):
         words = child.cmdline()
         if "app" in words and words[words.index("app") + 1 :][:1] == [worker]:
@@ -127,7 +128,7 @@ def _await(done: Any) -> None:
     raise SystemExit(f"not current after {CURRENT_SECONDS_MAX:.0f} s")
 
 
-def _account(bus: Bus, archive: Archive) -> dict[str, Any]:
+def account_of(bus: Bus, archive: Archive) -> dict[str, Any]:
     """What the record lacks or has twice, once it has caught up, and what live missed."""
     time.sleep(REST_SECONDS)
     deadline = time.monotonic() + SETTLE_SECONDS_MAX

@@ -27,14 +27,16 @@ class Farm:
     """nginx on `port` and the servers on `ports`."""
 
     def __init__(
-        self, folder: Path, address: str, port: int, count: int, clickhouse: str = ""
+        self, folder: Path, address: str | list[str], port: int, count: int, clickhouse: str = ""
     ) -> None:
-        """Nothing is started yet; `address` is of Redis."""
+        """Nothing is started yet; `address` is of Redis, or as each server is to know it."""
         self.port, self.ports = port, front.servers(port, count)
+        each = [address] * count if isinstance(address, str) else address
+        self._redis = dict(zip(self.ports, each, strict=True))
         origins = f"127.0.0.1:{port}"
         settings = load(
             data=folder / "data",
-            redis=address,
+            redis=each[0],
             clickhouse=clickhouse,
             origins=origins,
             web=count,
@@ -51,7 +53,8 @@ class Farm:
         """Until pages can be had of each."""
         behind = ["front", "--port", str(self.port), "--web", str(len(self.ports))]
         roles = {"nginx": behind} if len(self.ports) > 1 else {}
-        roles |= {f"web.{port}": ["web", "--port", str(port)] for port in self.ports}
+        for port, redis in self._redis.items():
+            roles[f"web.{port}"] = ["web", "--port", str(port), "--redis", redis]
         with self._lock:
             for name, words in roles.items():
                 self.supervisor.start(Role(name, (sys.executable, "-m", "app", *words)))
@@ -129,7 +132,7 @@ class Farm:
 
 @contextlib.contextmanager
 def farm(
-    folder: Path, address: str, port: int, count: int = 2, clickhouse: str = ""
+    folder: Path, address: str | list[str], port: int, count: int = 2, clickhouse: str = ""
 ) -> Iterator[Farm]:
     """Started, and ended at the end."""
     made = Farm(folder, address, port, count, clickhouse)

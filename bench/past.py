@@ -13,23 +13,23 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
+import zstandard
 
 from app.standins import free_port
 from bench.browser import Page, page
 from bench.glass import addresses, product
 from bench.report import machine, report
 from compute import chain, delta
-from compute.archive import Archive
+from compute.archive import Archive, ArchiveError
 from compute.asof import NAMES, STREAMS, read_slices
 from compute.bus import Bus
 from compute.table import ANALYTICS, INSTRUMENTS
-from compute.tape_row import COLUMNS, TAPE, Slice, compress, packed, seal
+from compute.tape_row import COLUMNS, TAPE, ZSTD_LEVEL, Sealed, Slice, packed, seal
 
 MOVE_MS_MAX = 300.0
 ANSWER_SECONDS = 10.0
@@ -38,7 +38,11 @@ STEPS_MS = (1_000.0, -1_000.0, 60_000.0, -1_000.0)  # After each jump, as the bu
 MOVES_MIN = 200
 ROLES = ("live.", "risk.", "tape.", "web.")
 START_SECONDS = 180.0  # A first start compiles the kernels.
-BATCH_BYTES = 24 << 20
+BATCH_BYTES = 64 << 20
+TOLD_MOVES = 20
+ZSTD_BLOCK_BYTES = 3  # Of what a block of zstd says of itself.
+TRIES = 5
+MERGE_SECONDS_MAX = 240.0  # An hour that came in an hour would long be merged.
 CUT_AT = delta.HEAD_BYTES - 8  # Where a slice says its moment, in a delta as in an image.
 MINUTE_NS, HOUR_MS = 60 * 10**9, 3_600_000.0
 SEED = 7
@@ -51,6 +55,28 @@ FEED = """(() => {
 })()"""
 
 
+class Movable(NamedTuple):
+    """A slice that can be had at any other moment without being compressed again."""
+
+    slice: Slice
+    at: int  # Where in its data its bytes say their moment, as they are; 0: they do not.
+
+
+def movable(one: Slice) -> Movable:
+    """The same slice with that moment in a block of eight bytes, which zstd leaves as it is."""
+    if one.stream not in STREAMS:
+        return Movable(one, 0)
+    body = one.body
+    packing = zstandard.ZstdCompressor(ZSTD_LEVEL).compressobj(size=len(body))
+    parts = (body[:CUT_AT], body[CUT_AT : delta.HEAD_BYTES], body[delta.HEAD_BYTES :])
+    head, moment, rest = (
+        packing.compress(part) + packing.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for part in parts
+    )
+    assert moment[ZSTD_BLOCK_BYTES:] == parts[1], "zstd has packed eight bytes"
+    data = head + moment + rest + packing.flush()
+    return Movable(one._replace(data=data), len(head) + ZSTD_BLOCK_BYTES)
+
+
 def lengthen(archive: Archive, hours: float) -> int:
     """Repeat what is on the tape, earlier and earlier, until it has so many hours; slices made."""
     wholes = archive.rows(
@@ -59,45 +85,59 @@ def lengthen(archive: Archive, hours: float) -> int:
     )
     first, last = map(int, wholes[0])
     where = f"ts >= {_moment(first)} AND ts < {_moment(last)} ORDER BY ts, number"
-    told = read_slices(archive, TAPE, where)
+    told = [movable(one) for one in read_slices(archive, TAPE, where)]
     turns = math.ceil(hours * HOUR_MS * 1e6 / (last - first))
     # Who keeps the tape lets nobody else write; this database is the bench's own.
     archive.command(f"ALTER TABLE {archive.database}.{TAPE} DROP CONSTRAINT IF EXISTS writer")
     links = dict.fromkeys(NAMES, chain.ORIGIN)
     numbers = dict.fromkeys(NAMES, 0)
-    rows, size = [], 0
-    with ThreadPoolExecutor(2) as pool:
-        for turn in range(turns, 0, -1):
-            shift = turn * (last - first)
-            for one in pool.map(lambda one, by=shift: _earlier(one, by, first), told):
-                rows.append(seal(one._replace(number=numbers[one.stream]), links[one.stream]))
-                links[one.stream], size = rows[-1].link, size + len(one.data)
-                numbers[one.stream] += 1
-                if size > BATCH_BYTES:
-                    _insert(archive, rows)
-                    rows, size = [], 0
+    rows: list[Sealed] = []
+    size = 0
+    for turn in range(turns, 0, -1):
+        for one in told:
+            moved = _earlier(one, turn * (last - first), first)
+            rows.append(seal(moved._replace(number=numbers[moved.stream]), links[moved.stream]))
+            links[moved.stream], size = rows[-1].link, size + len(moved.data)
+            numbers[moved.stream] += 1
+            if size > BATCH_BYTES:
+                _insert(archive, rows)
+                rows, size = [], 0
+        print(f"{turns - turn + 1} of {turns} turns of the tape", flush=True)
     _insert(archive, rows)
     return sum(numbers.values())
 
 
-def _earlier(one: Slice, by: int, first: int) -> Slice:
+def _merging(archive: Archive) -> bool:
+    query = f"SELECT count() FROM system.merges WHERE table = '{TAPE}'"
+    return bool(archive.rows(query)[0][0])
+
+
+def _earlier(given: Movable, by: int, first: int) -> Slice:
     """The slice as if it had been told so long before."""
+    one, at = given
     data = one.data
-    if one.stream in STREAMS:  # Its bytes say their moment too.
-        body = bytearray(one.body)
-        (ts_cut,) = struct.unpack_from("<q", body, CUT_AT)
-        struct.pack_into("<q", body, CUT_AT, ts_cut - by)
-        data = compress(bytes(body))
+    if at:  # Its bytes say their moment too.
+        (ts_cut,) = struct.unpack_from("<q", data, at)
+        data = data[:at] + struct.pack("<q", ts_cut - by) + data[at + 8 :]
     # The first slice of a turn follows the last one of the turn before, without a hole.
     ts_first = min(max(one.ts_first, first), one.ts) - by
     return one._replace(ts_first=ts_first, ts=one.ts - by, data=data)
 
 
-def _insert(archive: Archive, rows: list[Any]) -> None:
-    if rows:
-        names = [name for name, _ in COLUMNS]
-        token = f"lengthened-{rows[0].slice.ts}-{rows[0].slice.stream}-{rows[0].slice.number}"
-        archive.send(TAPE, names, packed(rows), token, "RowBinary")
+def _insert(archive: Archive, rows: list[Sealed]) -> None:
+    """All of them, once; again where ClickHouse was busy with something else."""
+    if not rows:
+        return
+    names = [name for name, _ in COLUMNS]
+    token = f"lengthened-{rows[0].slice.ts}-{rows[0].slice.stream}-{rows[0].slice.number}"
+    for left in reversed(range(TRIES)):
+        try:
+            archive.send(TAPE, names, packed(rows), token, "RowBinary")
+            break
+        except ArchiveError:
+            if not left:
+                raise
+            time.sleep(1.0)
 
 
 def truth(archive: Archive, ts: int) -> tuple[int, dict[str, np.ndarray]]:
@@ -105,13 +145,17 @@ def truth(archive: Archive, ts: int) -> tuple[int, dict[str, np.ndarray]]:
     tables: dict[str, np.ndarray] = {}
     made = 0
     for stream in STREAMS:
-        where = f"stream = '{stream}' AND ts <= {_moment(ts)} AND ts > {_moment(ts - MINUTE_NS)}"
-        slices = read_slices(archive, TAPE, f"{where} ORDER BY ts, number")
-        whole = max(at for at, one in enumerate(slices) if one.whole)
-        image = delta.unpack_image(slices[whole].body)
-        tables |= image.tables
+        mine = f"stream = '{stream}' AND ts <= {_moment(ts)}"
+        looked = f"{mine} AND ts > {_moment(ts - MINUTE_NS)} AND whole"
+        (whole,) = archive.rows(
+            f"SELECT toUnixTimestamp64Nano(max(ts)) FROM {archive.database}.{TAPE} WHERE {looked}"
+        )[0]
+        where = f"{mine} AND ts >= {_moment(int(whole))}"
+        first, *others = read_slices(archive, TAPE, f"{where} ORDER BY ts, number")
+        image = delta.unpack_image(first.body)
         moment = image.ts_cut
-        for one in slices[whole + 1 :]:
+        tables |= image.tables
+        for one in others:
             told = delta.decode(one.body)
             moment = told.ts_cut
             for section in told.sections:
@@ -201,6 +245,8 @@ def measure(rate: int, minutes: float, hours: float, moves: int) -> dict[str, An
             archive = Archive(told["clickhouse"], told["database"])
             begun = time.monotonic()
             slices = lengthen(archive, hours) if hours else 0
+            while _merging(archive) and time.monotonic() < begun + MERGE_SECONDS_MAX:
+                time.sleep(1.0)
             built_s = time.monotonic() - begun
             past.goto(f"http://127.0.0.1:{port}/overview?asof=-20s")
             past.wait_for("!!window.tickglass?.past().made_ms", 60.0)
@@ -212,6 +258,8 @@ def measure(rate: int, minutes: float, hours: float, moves: int) -> dict[str, An
                 found.append((kind, move(past, moment)))
                 bad, good = wrong(past, archive, moment)
                 faults, compared = faults + bad, compared + good
+                if len(found) % TOLD_MOVES == 0:
+                    print(f"{len(found)} of {moves} moves, {_quantiles(found)}", flush=True)
             archive.close()
     figures: dict[str, Any] = {
         "rate": rate,
@@ -223,6 +271,12 @@ def measure(rate: int, minutes: float, hours: float, moves: int) -> dict[str, An
         "cells_compared": compared,
         "cells_wrong": faults,
     }
+    return figures | _quantiles(found)
+
+
+def _quantiles(found: list[tuple[str, float | None]]) -> dict[str, float | None]:
+    """Of jumps, of steps, and of both."""
+    figures: dict[str, float | None] = {}
     for name in ("jump", "step", "move"):
         came = [ms for kind, ms in found if ms is not None and name in (kind, "move")]
         for share in (50, 99):

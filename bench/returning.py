@@ -23,7 +23,7 @@ from typing import Any
 from app.push import ACK, BEAT_MAGIC
 from bench.crowd import READ_BYTES, Crowd, Page, main, masked
 
-SPREAD_S_EACH, SPREAD_S_MAX = 0.0015, 0.3  # As app/blocks/link.js has them, these and the next.
+SPREAD_S_EACH, SPREAD_S_MAX = 0.006, 2.0  # As app/blocks/link.js has them, these and the next.
 RETRY_S, RETRY_S_MAX = 0.25, 3.0
 QUIET_S, SILENT_S, ASKED_MAX = 1.0, 2.0, 3
 OPEN_S, OPEN_TIMES_MAX = 1.5, 4
@@ -51,7 +51,7 @@ class ReturningPage(Page):
     def leave(self) -> None:
         """Its server has gone, or is as good as gone: come back in a moment."""
         self.lost_at = self.lost_at or self.heard_at
-        wait = min(SPREAD_S_MAX, SPREAD_S_EACH * len(self.crowd.pages)) * random.random()  # noqa: S311
+        wait = min(SPREAD_S_MAX, SPREAD_S_EACH * self.crowd.beside(self)) * random.random()  # noqa: S311
         if self.tries:
             wait = min(RETRY_S_MAX, RETRY_S * 2 ** (self.tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
             self.tries += 1
@@ -166,6 +166,11 @@ class ReturningCrowd(Crowd):
         self.returning: list[tuple[float, ReturningPage]] = []
         self.returns: list[float] = []
         self.look_at = 0.0
+        self.counted: Counter[str] = Counter()  # Pages by server, as of the last look.
+
+    def beside(self, page: ReturningPage) -> int:
+        """How many pages hung on the page's server, as that tells each of them."""
+        return self.counted[page.known["server"]] if page.known else 1
 
     def left(self, page: Page) -> None:
         """The server has closed a page's socket."""
@@ -182,6 +187,7 @@ class ReturningCrowd(Crowd):
             page.go_on()
         if now >= self.look_at:
             self.look_at = now + LOOK_S
+            self.counted = self.servers()
             away = {page for _, page in self.returning}
             for each in self.pages:
                 if isinstance(each, ReturningPage) and each not in away:
@@ -194,10 +200,12 @@ class ReturningCrowd(Crowd):
         if "returns" in command:
             found, self.returns = self.returns, []
             return found
-        if "servers" in command:
-            mine = [page for page in self.pages if isinstance(page, ReturningPage)]
-            return Counter(page.known["server"] for page in mine if page.known)
-        return super().obey(command)
+        return self.servers() if "servers" in command else super().obey(command)
+
+    def servers(self) -> Counter[str]:
+        """How many pages hang on which."""
+        mine = (page for page in self.pages if isinstance(page, ReturningPage))
+        return Counter(page.known["server"] for page in mine if page.known)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ class Page:
         self.sequence = int(struct.unpack_from("<d", body, 8)[0])
         return True
 
+    def end(self) -> None:
+        """Nobody sends this page away."""
+
     def _cells(self, body: bytes) -> None:
         n, stamped, _ = struct.unpack_from("<IId", body)
         values = np.frombuffer(body, "<f8", n, 16)

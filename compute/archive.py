@@ -12,7 +12,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
 from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
-from compute.schema import FENCED, THRIFT, Keep, ddl, fence, fences, migrations, thrift, tiers
+from compute.schema import FENCED, THRIFT, Keep, ddl, fence, fences, migrations, tiers, tuned
 
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
 CONNECT_SECONDS = 3
@@ -124,8 +124,11 @@ class Archive:
         if not there:
             self.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
         elif "events" in there:
-            self._migrate(self._version(there))
-        self.create(ddl(self.database))
+            version = self._version(there)
+            self._migrate(version)
+            there = self._tables() if version < SCHEMA else there
+        if self.create(ddl(self.database), there):
+            there = self._tables()
         found_shapes = self._shapes()
         shapes = {"events": columns(RECORD), "blocks": columns(BLOCK), "alerts": [*COLUMNS]}
         for table, shape in shapes.items():
@@ -139,20 +142,39 @@ class Archive:
                 )
         if not self.rows(f"SELECT 1 FROM {self.database}.versions LIMIT 1"):
             self._note(SCHEMA)
-        made = self._tables()["events"]
-        if any(f"{name} = {value}" not in made for name, value in THRIFT.items()):
-            known = self.rows("SELECT name FROM system.merge_tree_settings")
-            if statement := thrift(self.database, {str(name) for (name,) in known}):
-                self.command(statement)
+        self.tune(("events",), THRIFT, there)
+        made = there["events"]
         if keep is not None and (" TTL " in made or keep != Keep()):
             self.command(tiers(self.database, keep))
 
-    def create(self, statements: Sequence[str]) -> None:
-        """Carry out those `CREATE ... IF NOT EXISTS database.name` whose name is not there yet."""
-        there = self._tables()
-        for statement in statements:
-            _, _, name = statement.split(maxsplit=6)[5].partition(".")
-            if name not in there:
+    def create(self, statements: Sequence[str], there: Mapping[str, str] | None = None) -> int:
+        """Carry out those `CREATE ... IF NOT EXISTS database.name` whose name is not there yet.
+
+        How many that were. `there` are the tables as of now, where they are known.
+        """
+        known = self._tables() if there is None else there
+        lacking = [one for one in statements if _created(one) not in known]
+        for statement in lacking:
+            self.command(statement)
+        return len(lacking)
+
+    def tune(
+        self,
+        tables: Sequence[str],
+        wanted: Mapping[str, str],
+        there: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give tables those settings that they have not and that the server knows."""
+        there = self._tables() if there is None else there
+        lacking = [
+            table
+            for table in tables
+            if any(f"{name} = {value}" not in there[table] for name, value in wanted.items())
+        ]
+        found = self.rows("SELECT name FROM system.merge_tree_settings") if lacking else ()
+        known = {str(name) for (name,) in found}
+        for table in lacking:
+            if statement := tuned(self.database, table, wanted, known):
                 self.command(statement)
 
     def _tables(self) -> dict[str, str]:
@@ -480,11 +502,17 @@ class Archive:
         with _translated(self, "query"):
             return client.query(query, parameters=parameters).result_rows
 
-    def raw(self, query: str, form: str) -> bytes:
-        """Answer of a query in one of ClickHouse's formats."""
+    def raw(self, query: str, form: str, *, small: bool = False) -> bytes:
+        """Answer of a query in one of ClickHouse's formats; a `small` one is sent when whole."""
         client = self._connected()
+        settings = {"wait_end_of_query": "1"} if small else None
         with _translated(self, "read"):
-            return client.raw_query(query, fmt=form)
+            return client.raw_query(query, fmt=form, settings=settings)
+
+
+def _created(statement: str) -> str:
+    """Name of the table that `CREATE ... IF NOT EXISTS database.name` makes."""
+    return statement.split(maxsplit=6)[5].partition(".")[2]
 
 
 def _beyond(after: Positions | None) -> list[str]:

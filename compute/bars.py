@@ -3,8 +3,9 @@
 Bars are folded by the recorder from the rows that it has put on record (compute/fold.py); views
 that ClickHouse would keep at each insert cost 0.1 CPU seconds a million rows each. A bar is kept
 in parts, which ClickHouse joins when it merges and every query joins again. Nothing is taken out
-of a bar when a trade is busted: the table `voids` names the trade, and compute/history.py makes
-the bar that lost it anew from the events, which it finds by the bar's own offsets.
+of a bar when a trade is busted: the table `voids` names the trade, and a row of `corrections` says
+what the bar is without it, up to which offset and without how many trades. Where there is none
+yet, compute/past.py makes the bar anew from the events, which it finds by the bar's own offsets.
 
 A bar's prices and VWAP are of the trades that the instrument's version of the eligibility table
 takes (ingest/condition.py), the same as in its VWAP columns; `volume` is of all trades. Each bar
@@ -45,6 +46,15 @@ VOID = np.dtype(  # A trade that a bust made void.
     ]
 )
 
+CORRECTION = np.dtype(  # A bar that lost trades to busts, made anew without them.
+    [
+        *(("start_ns", "<i8"), ("span_s", "<u2"), ("instrument", "<u4")),
+        *(("topic", "u1"), ("partition", "<u2"), ("last", "<u8"), ("voids", "<u4")),
+        *(("open", "<i8"), ("close", "<i8"), ("high", "<i8"), ("low", "<i8")),
+        *(("paid", "<f8"), ("counted", "<f8"), ("volume", "<f8"), ("trades", "<u8")),
+    ]
+)
+
 _MOMENT = "DateTime64(9, 'UTC')"
 _PRICE_AT = "Tuple(UInt64, Int64)"  # Key of an event, its price.
 _STATE = f"Tuple(UInt64, {', '.join(['Float64'] * len(STATE))})"
@@ -79,11 +89,18 @@ _VOID_COLUMNS = tuple(
     (name, _MOMENT if name.startswith("ts_") else _TYPES[VOID[name].str], "", "ZSTD(1)", (name,))
     for name in VOID.names or ()
 )
-COLUMNS = {"bars": _BAR_COLUMNS, "voids": _VOID_COLUMNS}
+_CORRECTION_COLUMNS = tuple(
+    ("ts", _MOMENT, "", "LZ4", (name,))
+    if name == "start_ns"
+    else (name, _TYPES[CORRECTION[name].str], "", "LZ4", (name,))
+    for name in CORRECTION.names or ()
+)
+COLUMNS = {"bars": _BAR_COLUMNS, "voids": _VOID_COLUMNS, "corrections": _CORRECTION_COLUMNS}
 ENGINES = {
     "bars": "AggregatingMergeTree PARTITION BY span_s "
     "ORDER BY (span_s, instrument, ts, topic, partition)",
     "voids": "ReplacingMergeTree ORDER BY (instrument, topic, partition, offset, `index`)",
+    "corrections": "MergeTree ORDER BY (span_s, instrument, ts)",
 }
 # A day of minutes is 1,440 rows: small granules in small blocks of LZ4 leave little to unpack
 # beside them (a day of minutes in 7 ms; granules of 8,192 rows of ZSTD: 11 ms, 30 % less space).
@@ -95,7 +112,7 @@ TOKENS = 1_000  # Inserts back that a repeat is known.
 
 
 def ddl(database: str) -> tuple[str, ...]:
-    """Statements that create both tables."""
+    """Statements that create the tables."""
     settings = (
         f"non_replicated_deduplication_window = {TOKENS}, index_granularity = {GRANULE_ROWS}, "
         f"min_compress_block_size = {BLOCK_BYTES[0]}, max_compress_block_size = {BLOCK_BYTES[1]}"
@@ -146,7 +163,7 @@ def _kept(kind: str, join: str) -> str:
 
 
 def native(table: str, arrays: Sequence[np.ndarray]) -> bytearray:
-    """One block of `table` ("bars": BAR arrays, "voids": VOID) in ClickHouse's format Native.
+    """One block of `table` (arrays of BAR, VOID or CORRECTION) in ClickHouse's format Native.
 
     A tuple travels as its columns, one after the other.
     """

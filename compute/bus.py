@@ -1,4 +1,4 @@
-"""Door: Redis, the only importer of its client. Holds only what can be rebuilt, from Kafka or files.
+"""Door: Redis, the only importer of its client. What it holds can be rebuilt: from Kafka, or files.
 
 `live` appends each delta to a stream whose entry ids are `<epoch>-<sequence>`, so a reader that
 holds an image reads on from exactly that id and sees every gap. About once a second the delta
@@ -406,6 +406,28 @@ class Bus:
         with self._door():
             self._redis.hdel(f"{PREFIX}beats", *roles)
             self._redis.hdel(f"{PREFIX}health", *roles)
+
+    def keep_once(self, mark: str, data: bytes, seconds: int) -> None:
+        """Keep something that may be taken once, for so long."""
+        with self._door():
+            self._redis.set(f"{PREFIX}once:{mark}", data, ex=seconds)
+
+    def take_once(self, mark: str) -> bytes | None:
+        """Take it, so that nobody takes it again."""
+        with self._door():
+            data: Any = self._redis.getdel(f"{PREFIX}once:{mark}")
+        return data if data is None else bytes(data)
+
+    def sign_out(self, person: str, ts_s: float) -> None:
+        """Whoever signed in before is signed out."""
+        with self._door():
+            self._redis.hset(f"{PREFIX}signed_out", person, ts_s)
+
+    def signed_out(self) -> dict[str, float]:
+        """All that were, and when."""
+        with self._door():
+            rows: Any = self._redis.hgetall(f"{PREFIX}signed_out")
+        return {person.decode(): float(ts) for person, ts in rows.items()}
 
     def started(self, role: str) -> int:
         """Count a start of a role; how many this Redis knows of."""

@@ -8,7 +8,7 @@ at a time beside the recording, which goes first; what is recorded meanwhile fol
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -87,12 +87,16 @@ class _Place:
 class Fold:
     """Bars of all partitions that one recorder writes."""
 
-    def __init__(self, archive: Archive) -> None:
-        """Nothing is asked of ClickHouse yet."""
+    def __init__(
+        self, archive: Archive, tell: Callable[[np.ndarray], None] = lambda _voids: None
+    ) -> None:
+        """Nothing is asked of ClickHouse yet. `tell` hears of busts (VOID) once they are there."""
         self.archive = archive
         self._places: dict[tuple[int, int], _Place] = {}
         self._missing: dict[tuple[int, int], tuple[int, int]] = {}  # On record, not in the bars.
-        self._ready: tuple[str, bytearray, bytearray] | None = None  # Sealed, not yet confirmed.
+        # Sealed, not yet confirmed: bars by their token, and busts.
+        self._ready: tuple[str, bytearray, list[np.ndarray]] | None = None
+        self.tell = tell
         self._flushed_at = 0.0
         # By instrument the bit of its version of the eligibility table; 0 (and beyond): by all.
         self.versions = np.zeros(0, np.uint8)
@@ -163,15 +167,18 @@ class Fold:
             voids = [rows for one in self._places.values() for rows in one.voids]
             body = bars.native("bars", arrays)
             token = hashlib.sha256(body).hexdigest()
-            self._ready = token, body, bars.native("voids", voids) if voids else bytearray()
+            self._ready = token, body, voids
             for one in self._places.values():
                 one.clear()
-        token, body, voids_body = self._ready
+        token, body, voids = self._ready
+        voids_body = bars.native("voids", voids) if voids else bytearray()
         for table, data in (("voids", voids_body), ("bars", body)):  # Bars say how far both reach.
             if data:
                 names = [column[0] for column in bars.COLUMNS[table]]
                 self.archive.send(table, names, data, f"{table}-{token}", "Native")
         self._ready = None
+        for busts in voids:
+            self.tell(busts)
 
 
 def _reaching(versions: np.ndarray, known: np.ndarray) -> np.ndarray:

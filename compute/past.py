@@ -2,31 +2,42 @@
 
 compute/history.py says the same from the events themselves, exact and slow: tests compare them.
 Answers come as RowBinary, so that a day of seconds is one copy. A bar that lost a trade to a bust
-is made anew of its events; they are few, and the bar's own offsets say where in the log they are.
+stands anew in `corrections` (compute/mend.py) soon after; until then it is made of its events here.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from compute import bars as bars_shape
+from compute import anew
+from compute.anew import (
+    QUICK,
+    QUICK_MANY,
+    ROW,
+    SECOND_NS,
+    bare,
+    joined,
+    listed,
+    merged,
+    moment,
+)
 from compute.archive import Archive
-from compute.bars import SPANS_S, STATE
+from compute.bars import CORRECTION, SPANS_S, STATE
 from ingest.event import PRICE_SCALE, PRICE_UNIT, Flag, Kind
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 86_400)
-SECOND_NS = 1_000_000_000
-RANGES_MAX = 64  # Of offsets in one query; beyond that what lies between is read too.
-HIGHEST, LOWEST = 2**63 - 1, -(2**63)
 
-ROW = np.dtype(  # A part of a bar as the table has it.
-    [
-        *(("start_ns", "<i8"), ("open_key", "<u8"), ("open", "<i8"), ("close_key", "<u8")),
-        *(("close", "<i8"), ("high", "<i8"), ("low", "<i8")),
-        *(("paid", "<f8"), ("counted", "<f8"), ("volume", "<f8"), ("trades", "<u8")),
-        ("voids", "<u8"),  # Busted trades of the instrument, whenever they were.
-    ]
-)
+PART = np.dtype([*ROW.descr, ("last", "<u8"), ("topic", "u1"), ("partition", "<u2")])
+
+
+class Void(NamedTuple):
+    """A trade that was busted."""
+
+    topic: int
+    partition: int
+    id: int
+    ts: int  # ns, of the trade
 
 
 def step_for(from_ns: int, to_ns: int, points: int) -> int:
@@ -43,14 +54,20 @@ def bars(archive: Archive, instrument: int, from_ns: int, to_ns: int, step_s: in
     """
     if step_s < 1 or to_ns <= from_ns:
         raise ValueError("bars need a step of 1 s or more and an end after their start")
-    span_s = step_s * SECOND_NS
-    from_ns, to_ns = from_ns // span_s * span_s, -(-to_ns // span_s) * span_s
-    rows = _rows(archive, instrument, [(from_ns, to_ns)], step_s)
-    joined = _joined(rows, step_s)
-    if len(rows) and rows["voids"][0]:
-        voids = _voids(archive, instrument, from_ns, to_ns)
-        joined = _without(archive, instrument, joined, voids, step_s) if voids else joined
-    return _shown(joined)
+    span_ns = step_s * SECOND_NS
+    from_ns, to_ns = from_ns // span_ns * span_ns, -(-to_ns // span_ns) * span_ns
+    kept = max(span for span in SPANS_S if step_s % span == 0)
+    parts, voids = _parts(archive, instrument, from_ns, to_ns, kept)
+    if not voids:
+        return _shown(joined(parts, step_s))
+    within = _where(instrument, from_ns, to_ns, kept)
+    parts, left = _corrected(archive, parts, voids, within, kept)
+    made = joined(parts, step_s)
+    if left:
+        steps = {void.ts // span_ns for void in left}
+        voids = [void for void in voids if void.ts // span_ns in steps]
+        made = _without(archive, instrument, made, voids, step_s)
+    return _shown(made)
 
 
 def series(  # noqa: PLR0913 (a question has its parts)
@@ -66,8 +83,9 @@ def series(  # noqa: PLR0913 (a question has its parts)
     body = archive.raw(
         "SELECT toUnixTimestamp64Nano(ts), state.1, close.1, "
         f"if(trades > 0, close.2 / {PRICE_SCALE}, nan){''.join(', ' + one for one in picked)} "
-        f"FROM {archive.database}.bars WHERE {_where(instrument, from_ns, to_ns, step_s)}",
+        f"FROM {archive.database}.bars WHERE {_where(instrument, from_ns, to_ns, step_s)}{QUICK}",
         "RowBinary",
+        small=True,
     )
     shape = [("ns", "<i8"), ("state_key", "<u8"), ("close_key", "<u8"), ("last", "<f8")]
     rows = np.frombuffer(body, [*shape, ("state", "<f8", (len(picked),))])
@@ -106,14 +124,14 @@ def levels(
     topic, partition = place
     within = (
         f"{archive.database}.events WHERE topic = {topic} AND partition = {partition} "
-        f"AND instrument = {instrument} AND ts_event >= {_moment(from_ns)}"
+        f"AND instrument = {instrument} AND ts_event >= {moment(from_ns)}"
     )
     busted = f"SELECT id FROM {archive.database}.voids WHERE instrument = {instrument}"
     query = (
         f"SELECT price * {PRICE_UNIT}, sum(size), "
         f"sumIf(size, bitAnd(flags, {int(Flag.BUYER)}) > 0), "
         f"sumIf(size, bitAnd(flags, {int(Flag.SELLER)}) > 0), toFloat64(count()) "
-        f"FROM {within} AND ts_event < {_moment(to_ns)} AND kind = {int(Kind.TRADE)} AND size > 0 "
+        f"FROM {within} AND ts_event < {moment(to_ns)} AND kind = {int(Kind.TRADE)} AND size > 0 "
         f"AND ask NOT IN ({busted}) GROUP BY price ORDER BY price DESC"
     )
     return _floats(archive, query, 5)
@@ -129,18 +147,14 @@ def books(archive: Archive, from_ns: int, to_ns: int, step_s: int, book: int | N
     picked = ", ".join(f"toFloat64(argMax({name}, ts))" for name in names)
     query = (
         f"SELECT toFloat64(book), toFloat64({_step(step_s)}) * 1000 AS t, {picked} "
-        f"FROM {archive.database}.books WHERE ts >= {_moment(from_ns)} AND ts < {_moment(to_ns)} "
-        f"{wanted}GROUP BY book, t ORDER BY book, t"
+        f"FROM {archive.database}.books WHERE ts >= {moment(from_ns)} AND ts < {moment(to_ns)} "
+        f"{wanted}GROUP BY book, t ORDER BY book, t{QUICK if wanted else ''}"
     )
     return _floats(archive, query, 2 + len(names))
 
 
 def _floats(archive: Archive, query: str, width: int) -> np.ndarray:
-    return np.frombuffer(archive.raw(query, "RowBinary"), np.float64).reshape(-1, width)
-
-
-def _moment(ns: int) -> str:
-    return f"fromUnixTimestamp64Nano(toInt64({ns}))"
+    return np.frombuffer(archive.raw(query, "RowBinary", small=True), np.float64).reshape(-1, width)
 
 
 def _step(step_s: int) -> str:
@@ -151,133 +165,115 @@ def _where(instrument: int, from_ns: int, to_ns: int, step_s: int) -> str:
     kept = max(span for span in SPANS_S if step_s % span == 0)
     return (
         f"span_s = {kept} AND instrument = {instrument} "
-        f"AND ts >= {_moment(from_ns)} AND ts < {_moment(to_ns)}"
+        f"AND ts >= {moment(from_ns)} AND ts < {moment(to_ns)}"
     )
 
 
-def _rows(
-    archive: Archive, instrument: int, ranges: Sequence[tuple[int, int]], step_s: int
-) -> np.ndarray:
-    """Joined here: to plan a query that joins costs ClickHouse more than to read its rows."""
-    within = " OR ".join(f"({_where(instrument, *range_, step_s)})" for range_ in ranges)
+def _parts(
+    archive: Archive, instrument: int, from_ns: int, to_ns: int, kept: int
+) -> tuple[np.ndarray, list[Void]]:
+    """Parts of bars (PART), and the trades that were busted: one question for both.
+
+    Parts are joined here: to plan a query that joins costs ClickHouse more than to read its rows.
+    A void is told as a part with a volume of -1, its id in place of what came first.
+    """
+    blank = "toUInt64(0), id, toUInt64(0), toInt64(0), toInt64(0), toInt64(0), toFloat64(0)"
     query = (
-        "SELECT toUnixTimestamp64Nano(ts), open.1, open.2, close.1, close.2, high, low, paid, "
-        "counted, volume, trades, toUInt64(assumeNotNull((SELECT count() "
-        f"FROM {archive.database}.voids WHERE instrument = {instrument}))) "
-        f"FROM {archive.database}.bars WHERE {within}"
+        f"SELECT toUnixTimestamp64Nano(ts), {anew.PRICES}, last_offset, topic, partition "
+        f"FROM {archive.database}.bars WHERE {_where(instrument, from_ns, to_ns, kept)} UNION ALL "
+        f"SELECT toUnixTimestamp64Nano(ts_trade), {blank}, toFloat64(0), toFloat64(-1), "
+        f"toUInt64(0), toUInt64(0), topic, partition FROM {archive.database}.voids "
+        f"WHERE instrument = {instrument} AND (ts_trade = {moment(0)} "
+        f"OR ts_trade >= {moment(from_ns)} AND ts_trade < {moment(to_ns)})"
+        f"{QUICK if kept > 1 else QUICK_MANY}"
     )
-    return np.frombuffer(archive.raw(query, "RowBinary"), ROW)
+    found = np.frombuffer(archive.raw(query, "RowBinary", small=True), PART)
+    busted = found["volume"] < 0
+    if not busted.any():
+        return found, []
+    voids = {
+        Void(
+            one["topic"].item(), one["partition"].item(), one["open"].item(), one["start_ns"].item()
+        )
+        for one in found[busted]
+    }
+    lost = [void for void in voids if not void.ts]
+    known = {(void.topic, void.partition, void.id): void for void in voids if void.ts}
+    if lost:
+        for void in _looked_up(archive, instrument, lost, from_ns, to_ns):
+            known.setdefault((void.topic, void.partition, void.id), void)
+    return found[~busted], [*known.values()]
 
 
-def _voids(
-    archive: Archive, instrument: int, from_ns: int, to_ns: int
-) -> dict[tuple[int, int], dict[int, int]]:
-    """Busted trades by place: id -> ts_event of the trade, those of the range."""
-    found = archive.rows(
-        "SELECT topic, partition, id, max(toUnixTimestamp64Nano(ts_trade)) "
-        f"FROM {archive.database}.voids WHERE instrument = {instrument} "
-        f"AND (ts_trade = {_moment(0)} OR ts_trade >= {_moment(from_ns)} "
-        f"AND ts_trade < {_moment(to_ns)}) GROUP BY topic, partition, id"
-    )
-    voids: dict[tuple[int, int], dict[int, int]] = {}
-    lost: dict[tuple[int, int], list[int]] = {}
-    for topic, partition, number, ts in found:
-        if ts:
-            voids.setdefault((topic, partition), {})[number] = ts
-        else:
-            lost.setdefault((topic, partition), []).append(number)
-    for place, numbers in lost.items():  # The recorder had forgotten when the trade was.
+def _looked_up(
+    archive: Archive, instrument: int, lost: Sequence[Void], from_ns: int, to_ns: int
+) -> list[Void]:
+    """The same, those of the range, where the recorder had forgotten when the trade was."""
+    found = []
+    for place in {void[:2] for void in lost}:
+        numbers = listed([void.id for void in lost if void[:2] == place])
         looked = archive.rows(
             f"SELECT ask, max(toUnixTimestamp64Nano(ts_event)) FROM {archive.database}.events "
             f"WHERE topic = {place[0]} AND partition = {place[1]} AND instrument = {instrument} "
-            f"AND kind = {int(Kind.TRADE)} AND ask IN ({_listed(numbers)}) "
-            f"AND ts_event >= {_moment(from_ns)} AND ts_event < {_moment(to_ns)} GROUP BY ask"
+            f"AND kind = {int(Kind.TRADE)} AND ask IN ({numbers}) "
+            f"AND ts_event >= {moment(from_ns)} AND ts_event < {moment(to_ns)} GROUP BY ask"
         )
-        if looked:
-            voids.setdefault(place, {}).update((number, ts) for number, ts in looked)
-    return voids
+        found += [Void(*place, int(number), int(ts)) for number, ts in looked]
+    return found
+
+
+def _corrected(
+    archive: Archive, parts: np.ndarray, voids: Sequence[Void], within: str, kept: int
+) -> tuple[np.ndarray, list[Void]]:
+    """The parts (ROW) of bars, those made anew in place of theirs; and the voids without one.
+
+    A correction holds where nothing has come to its bar since, no event and no bust.
+    """
+    names = ", ".join(f"`{name}`" for name in CORRECTION.names or () if name != "start_ns")
+    query = (
+        f"SELECT toUnixTimestamp64Nano(ts), {names} FROM {archive.database}.corrections "
+        f"WHERE {within}{QUICK}"
+    )
+    made = np.frombuffer(archive.raw(query, "RowBinary", small=True), CORRECTION)
+    span_ns = kept * SECOND_NS
+    touched: dict[int, list[Void]] = {}
+    for void in voids:
+        touched.setdefault(void.ts // span_ns * span_ns, []).append(void)
+    mine = parts[np.isin(parts["start_ns"], [*touched])]
+    held: dict[int, np.void] = {}
+    for one in made:
+        start, place = one["start_ns"].item(), (one["topic"].item(), one["partition"].item())
+        own, lost = mine[mine["start_ns"] == start], touched.get(start, [])
+        places = {*zip(own["topic"].tolist(), own["partition"].tolist(), strict=True)}
+        places |= {void[:2] for void in lost}
+        same = places == {place} and len(lost) == one["voids"]
+        if same and own["last"].max(initial=0) == one["last"]:
+            held[start] = one
+    kept_parts = bare(parts[~np.isin(parts["start_ns"], [*held])])
+    anew_parts = np.zeros(len(held), ROW)
+    for at, row in enumerate(held.values()):
+        for name in set(ROW.names or ()) & set(CORRECTION.names or ()):
+            anew_parts[name][at] = row[name]
+    lacking = {*mine["start_ns"].tolist()} - {*held}
+    left = [void for start, each in touched.items() if start in lacking for void in each]
+    return np.concatenate((kept_parts, anew_parts)), left
 
 
 def _without(
-    archive: Archive,
-    instrument: int,
-    parts: np.ndarray,
-    voids: dict[tuple[int, int], dict[int, int]],
-    step_s: int,
+    archive: Archive, instrument: int, parts: np.ndarray, voids: Sequence[Void], step_s: int
 ) -> np.ndarray:
     """`parts` with the bars that lost a trade made anew, of their seconds."""
-    touched = {ts // SECOND_NS for ids in voids.values() for ts in ids.values()}
+    touched = {void.ts // SECOND_NS for void in voids}
     steps = sorted({second // step_s * step_s * SECOND_NS for second in touched})
-    ranges = _merged([(t, t + step_s * SECOND_NS) for t in steps])
-    seconds = _rows(archive, instrument, ranges, 1)
-    anew = [_from_events(archive, instrument, place, ids) for place, ids in voids.items()]
-    kept = ~np.isin(seconds["start_ns"] // SECOND_NS, [*touched])
-    joined = _joined(np.concatenate((seconds[kept], *anew)), step_s)
-    joined = joined[np.isin(joined["start_ns"], steps)]
-    whole = np.concatenate((parts[~np.isin(parts["start_ns"], steps)], joined))
+    ranges = merged([(t, t + step_s * SECOND_NS) for t in steps])
+    within = " OR ".join(f"ts >= {moment(a)} AND ts < {moment(b)}" for a, b in ranges)
+    seconds = anew.read(archive, f"span_s = 1 AND instrument = {instrument} AND ({within})")
+    lost = np.isin(seconds["start_ns"] // SECOND_NS, [*touched])
+    made = anew.seconds(archive, seconds[lost], {instrument: {void.id for void in voids}})
+    made = joined(np.concatenate((bare(seconds[~lost]), bare(made))), step_s)
+    made = made[np.isin(made["start_ns"], steps)]
+    whole = np.concatenate((parts[~np.isin(parts["start_ns"], steps)], made))
     return whole[np.argsort(whole["start_ns"], kind="stable")]
-
-
-def _from_events(
-    archive: Archive, instrument: int, place: tuple[int, int], voids: dict[int, int]
-) -> np.ndarray:
-    """Parts of one second each, of the seconds in which the trades `voids` were, without these."""
-    seconds = sorted({ts // SECOND_NS for ts in voids.values()})
-    log = f"topic = {place[0]} AND partition = {place[1]}"
-    moments = ", ".join(_moment(second * SECOND_NS) for second in seconds)
-    found = archive.rows(
-        "SELECT first_offset, last_offset, versions, intDiv(toUnixTimestamp64Nano(ts), "
-        f"{SECOND_NS}) FROM {archive.database}.bars WHERE span_s = 1 "
-        f"AND instrument = {instrument} AND ts IN ({moments}) AND {log}"
-    )
-    ranges = _merged([(int(first), int(last) + 1) for first, last, _, _ in found])
-    # Of two versions within a second the newer one.
-    judged = {int(second): 1 << int(bits).bit_length() >> 1 for _, _, bits, second in found}
-    if not ranges:
-        return np.zeros(0, ROW)
-    if len(ranges) > RANGES_MAX:
-        ranges = [(ranges[0][0], ranges[-1][1])]
-    where = " OR ".join(f"offset >= {first} AND offset < {end}" for first, end in ranges)
-    second = f"intDiv(toUnixTimestamp64Nano(ts_event), {SECOND_NS})"
-    listed = _listed(judged), ", ".join(str(bit) for bit in judged.values())
-    eligible = bars_shape.eligible(f"transform({second}, [{listed[0]}], [{listed[1]}], 0)")
-    when = "(ts_event, offset, `index`)"
-    query = (
-        f"SELECT toInt64({second} * {SECOND_NS}) AS t, "
-        f"toUInt64(0), argMinIf(price, {when}, {eligible}), toUInt64(0), "
-        f"argMaxIf(price, {when}, {eligible}), "
-        f"if(countIf({eligible}) > 0, maxIf(price, {eligible}), toInt64({LOWEST})), "
-        f"if(countIf({eligible}) > 0, minIf(price, {eligible}), toInt64({HIGHEST})), "
-        f"sumIf(toFloat64(price) * size, {eligible}), "
-        f"sumIf(size, {eligible}), sum(size), countIf({eligible}), toUInt64(1) "
-        f"FROM {archive.database}.events WHERE {log} AND ({where}) AND instrument = {instrument} "
-        f"AND kind = {int(Kind.TRADE)} AND size > 0 AND ask NOT IN ({_listed(voids)}) "
-        f"AND t IN ({_listed([second * SECOND_NS for second in seconds])}) GROUP BY t ORDER BY t"
-    )
-    return np.frombuffer(archive.raw(query, "RowBinary"), ROW)
-
-
-def _joined(rows: np.ndarray, step_s: int) -> np.ndarray:
-    """Parts as whole bars of `step_s`, in order of time; steps without volume are left out."""
-    span_ns = step_s * SECOND_NS
-    rows = rows[np.argsort(rows["start_ns"], kind="stable")]
-    if not len(rows):
-        return rows
-    steps, first = np.unique(rows["start_ns"] // span_ns, return_index=True)
-    out = np.zeros(len(steps), ROW)
-    out["start_ns"] = steps * span_ns
-    for name in ("paid", "counted", "volume", "trades"):
-        out[name] = np.add.reduceat(rows[name], first)
-    out["high"] = np.maximum.reduceat(rows["high"], first)
-    out["low"] = np.minimum.reduceat(rows["low"], first)
-    traded = rows[rows["trades"] > 0]
-    for name, key in (("open", "open_key"), ("close", "close_key")):
-        ordered = traded[np.lexsort((traded[key], traded["start_ns"]))]
-        mine, at = np.unique(ordered["start_ns"] // span_ns, return_index=True)
-        if name == "close":
-            at = np.append(at[1:], len(ordered)) - 1
-        out[name][np.searchsorted(steps, mine)] = ordered[name][at]
-    return out[out["volume"] > 0]
 
 
 def _shown(parts: np.ndarray) -> np.ndarray:
@@ -293,18 +289,3 @@ def _shown(parts: np.ndarray) -> np.ndarray:
     out[:, 6], out[:, 7] = parts["volume"], parts["trades"]
     out[parts["trades"] == 0, 1:6] = np.nan
     return out
-
-
-def _merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Half-open ranges as the fewest that cover the same."""
-    out: list[tuple[int, int]] = []
-    for first, end in sorted(ranges):
-        if out and first <= out[-1][1]:
-            out[-1] = out[-1][0], max(out[-1][1], end)
-        else:
-            out.append((first, end))
-    return out
-
-
-def _listed(numbers: Sequence[int] | dict[int, int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers)

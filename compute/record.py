@@ -14,6 +14,7 @@ told of yet are sealed once the log has shown them to be its own (compute/loose.
 ClickHouse away: what waits is kept up to PENDING_ROWS_MAX, then Kafka keeps the rest.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from compute.enriched import ENRICHED
 from compute.gather import Gathered, Memory
 from compute.intake import Batch, Intake, Span
 from compute.loose import Loose
+from compute.record_start import Alerts, Start
 from compute.row import SCHEMA, refusal
 from compute.schema import Keep
 from ingest import clock
@@ -94,19 +96,6 @@ class Rows(Protocol):
         """Rows that came since."""
 
 
-class Alerts(Protocol):
-    """What `record` needs of compute.alert_record.AlertRecord."""
-
-    problem: str
-    rows_recorded: int
-
-    def begin(self) -> None:
-        """Stand behind what is on record."""
-
-    def step(self, now: float) -> int:
-        """Record what has arrived, if it is time."""
-
-
 class Derived(Protocol):
     """What `record` needs of compute.derived.Derived."""
 
@@ -140,6 +129,7 @@ class Record:
         digests: Values | None = None,
         keep: Keep | None = None,
         partition: int | None = None,
+        start: Start | None = None,
         flush_s: float = FLUSH_SECONDS,
         tell: Callable[[dict[str, Any]], object] | None = None,
         now_ns: Callable[[], int] = clock.now_ns,
@@ -151,12 +141,15 @@ class Record:
         `alerts` records another topic in between; `derived` makes bars of what is on record;
         `digests` is told what the engine made; `keep` says how long rows are kept, None leaves
         that as it is. `partition`: `frames` gives that one alone, and others write the rest.
+        `start` has been asked ahead for the same; without it, it is made of these.
         """
         self.frames, self.rows = frames, rows
         self.archive, self.checkpoints = archive, checkpoints
         self.alerts, self.flush_s, self.tell = alerts, flush_s, tell
         self._digest_values = digests
-        self.derived, self.keep, self.partition = derived, keep, partition
+        self.derived, self._rest_at = derived, math.inf
+        asked = (archive, checkpoints, frames.assigned, alerts, keep, partition, now_ns)
+        self._begun = start or Start(*asked)
         self.now_ns, self._elapsed_ns, self._wait = now_ns, elapsed_ns, wait
         self.reference = Reference(rows.read_all())
         self.recorded: Positions = {}  # on record
@@ -207,7 +200,10 @@ class Record:
             self._caught_up(count)
             return count
         now = self._seconds()
-        if self.derived is not None:
+        if self._rest_at < math.inf:
+            if now >= self._rest_at and not (self._inserts or self._pending):
+                self._attempt(self._begin_rest)
+        elif self.derived is not None:
             self.derived.step(now, self.engine)
         full = self.pending_rows >= BLOCK_ROWS
         if self._pending and (full or now - self._pending_since >= self.flush_s):
@@ -231,7 +227,7 @@ class Record:
         """Record what waits, if ClickHouse answers, and keep the engine's state."""
         if self.state == "recording":
             self.flush()
-            if self.derived is not None:
+            if self.derived is not None and self._rest_at == math.inf:
                 self.derived.flush()
             if not self._inserts:
                 self._checkpoint()
@@ -252,20 +248,12 @@ class Record:
     # From the start to where the record ends
 
     def _start(self) -> None:
-        self.archive.prepare(self.keep)
-        self._epoch = self.archive.claim(self.now_ns(), self.partition)
-        if self.alerts is not None:
-            self.alerts.begin()
-        assigned = self.frames.assigned
-        self._sealed = self.archive.last_blocks(assigned)
-        sealed = {place: block.last for place, block in self._sealed.items()}
-        # Above the chain's heads there is little to look at; below them rows may have expired.
-        highest = self.archive.highest_offsets({place: sealed.get(place, -1) for place in assigned})
-        self.recorded = {p: last for p, last in (sealed | highest).items() if p in set(assigned)}
+        found = self._begun.take()
+        self._epoch, self._sealed, self.recorded = found.epoch, found.sealed, found.recorded
         self._links = {place: block.link for place, block in self._sealed.items()}
-        self._loose = Loose(self.archive, self._sealed, self.recorded)
-        checkpoint = self.checkpoints.newest(self._loose.below(self.recorded))
-        self._fresh()
+        self._loose, checkpoint = found.loose, found.checkpoint
+        if self.positions:  # A start before this one has gone some way.
+            self._fresh()
         if checkpoint and checkpoint.note.get("log", self.frames.log) != self.frames.log:
             raise RecordError(
                 f"the record in {self.archive.database} at {self.archive.address} is of another "
@@ -274,9 +262,11 @@ class Record:
             )
         if checkpoint is not None and self._restored(checkpoint):
             self.positions = dict(checkpoint.positions)
-        taken = {place: self.positions.get(place, -1) for place in assigned}
-        self._known_refused = self._loose.unknown(self.archive.refused(taken))
-        self.rows_recorded = self.archive.recorded_rows(self.partition)
+        refused = found.refused
+        if checkpoint is not None and not self.positions:
+            refused = self.archive.refused(dict.fromkeys(self.frames.assigned, -1))
+        self._known_refused = self._loose.unknown(refused)
+        self.rows_recorded = found.rows
         self.state = "catching up"
         self._heard_at = self._seconds()
         self.frames.seek(self.positions)
@@ -335,17 +325,25 @@ class Record:
         if self._loose is not None and not self._seal_loose(self._loose):
             return
         self._loose = None
-        if self.derived is not None:
-            self.derived.begin(self.recorded, self.engine)
+        self._rest_at = self._seconds() + self.flush_s
         self.positions, self._kept = dict(self.recorded), dict(self.recorded)
         self.frames.seek(self.positions)
         self.state = "recording"
         self._known_refused = set()
         # What comes first has waited since the former recorder ended: no longer now.
         self._pending_since = self._seconds() - self.flush_s if self.recorded else 0.0
-        # At once: who is killed again and again never has to go back further than this, and
-        # Kafka need not have what lies before.
-        self._checkpoint()
+        if not self.recorded:  # The first of all: nobody waits.
+            self._begin_rest()
+
+    def _begin_rest(self) -> None:
+        """What the first rows need not wait for, nor who waits for them."""
+        if self.derived is not None:
+            self.derived.begin(self.recorded, self.engine)
+        self._rest_at = math.inf
+        # Soon: who is killed again and again never has to go back further than this, and Kafka
+        # need not have what lies before. With rows under way the end of their insert does it.
+        if not (self._inserts or self._pending):
+            self._checkpoint()
 
     def _seal_loose(self, loose: Loose) -> bool:
         """Chain rows that were inserted just before a kill; False if they are not Kafka's."""
@@ -494,6 +492,8 @@ class Record:
         """Record the oldest sealed insert; only then Kafka hears of it."""
         blocks = self._inserts[0]
         self.archive.insert(blocks)
+        if self._rest_at < math.inf:  # It begins behind what was on record before these.
+            self._begin_rest()
         self._inserts.popleft()
         if self.derived is not None:
             self.derived.add(blocks)

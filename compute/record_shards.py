@@ -16,7 +16,8 @@ from compute.checkpoint import Checkpoints
 from compute.derived import Derived
 from compute.digest import Values
 from compute.live_shards import lend
-from compute.record import GATHER_SECONDS, Alerts, Record
+from compute.record import GATHER_SECONDS, Record
+from compute.record_start import Alerts
 from compute.schema import Keep
 from compute.worker import SharedRows
 from ingest.shard import Shard

@@ -2,7 +2,8 @@
 
 Each statement (compute/tape_seal.py) says where each stream stood: its slices must lead there, leaf
 by leaf and link by link. Slices that are gone from the beginning of a stream have expired if they
-are older than the tape is kept; any other that is missing is a fault.
+are older than the tape is kept; any other that is missing is a fault. A run that was broken off
+goes on in each stream behind the last slice that was right.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from compute import chain
 from compute.archive import Archive
+from compute.progress import Progress, Reached
 from compute.tape_row import COLUMNS, SCREENS, TAPE, Sealed, leaf, unpacked
 from compute.tape_seal import End, Stated, unpack
 
@@ -47,14 +49,16 @@ def check(
     stated: Iterable[Stated],
     retained_ns: dict[str, int],
     tell: Callable[[int], None] = lambda _slices: None,
+    progress: Progress | None = None,
 ) -> Tally:
     """All of it. `retained_ns`: for each table the moment before which slices may be gone."""
+    progress = progress or Progress(None, "")
     faults: list[str] = []
     slices = since = expired = 0
     tracks, broken = _tracks(stated)
     faults += broken
     for track in tracks:
-        found = _stream(archive, track, retained_ns.get(track.table, 0), tell)
+        found = _stream(archive, track, retained_ns.get(track.table, 0), tell, progress)
         faults += found.faults
         slices, since, expired = slices + found.slices, since + found.since, expired + found.expired
     known = {(track.table, track.stream) for track in tracks}
@@ -109,14 +113,20 @@ def _whole(one: Stated) -> bool:
 
 
 def _stream(
-    archive: Archive, track: _Track, retained_ns: int, tell: Callable[[int], None]
+    archive: Archive,
+    track: _Track,
+    retained_ns: int,
+    tell: Callable[[int], None],
+    progress: Progress,
 ) -> Tally:
-    """One stream from its first slice that is there."""
+    """One stream from its first slice that is there, or behind what was reached."""
     where = f"{track.table} of {track.stream}"
-    left = dict(sorted(track.ends.items()))
-    before: Sealed | None = None
-    slices = since = expired = 0
-    for rows in _read(archive, track):
+    before = progress.streams.get((track.table, track.stream))
+    done = before.number if before else -1
+    left = {number: end for number, end in sorted(track.ends.items()) if number > done}
+    slices, expired = (before.slices, before.expired) if before else (0, False)
+    newest, since = max(track.ends), 0
+    for rows in _read(archive, track, done):
         for row in rows:
             number = row.slice.number
             what = _fault(row, before)
@@ -124,7 +134,7 @@ def _stream(
                 gone = [left.pop(n) for n in list(left) if n < number]
                 if number and not _may_begin(row, gone, retained_ns):
                     what = what or f"slices before {number} are gone, and not by retention"
-                expired += bool(number)
+                expired = bool(number)
             end = left.pop(number, None)
             if not what and end is not None and end.link != row.link:
                 what = f"slice {number} is not the one that was stated"
@@ -132,16 +142,18 @@ def _stream(
             if not what and missed < number:
                 what = f"slice {missed}, which was stated, is gone"
             if what:
-                return Tally([f"{where}: {what}"], slices, since, expired)
-            before, slices = row, slices + 1
-            since += not left
+                return Tally([f"{where}: {what}"], slices, since, int(expired))
+            slices, since = slices + 1, since + (number > newest)
+            before = Reached(number, row.link, slices, expired)
+        if before:
+            progress.taped(track.table, track.stream, before)
         tell(len(rows))
     if left and (before is not None or any(end.ts >= retained_ns for end in left.values())):
         last = next(reversed(left))
         return Tally(
             [f"{where}: it was stated up to slice {last}: the end is cut off"], slices, 0, 0
         )
-    return Tally([], slices, max(0, since - 1), expired + bool(left))
+    return Tally([], slices, since, int(expired) + bool(left))
 
 
 def _may_begin(row: Sealed, gone: Sequence[End], retained_ns: int) -> bool:
@@ -151,22 +163,22 @@ def _may_begin(row: Sealed, gone: Sequence[End], retained_ns: int) -> bool:
     return row.slice.ts < retained_ns + SELDOM_NS
 
 
-def _fault(row: Sealed, before: Sealed | None) -> str:
+def _fault(row: Sealed, before: Reached | None) -> str:
     number = row.slice.number
     if leaf(row.slice) != row.digest:
         return f"slice {number}: its bytes are not the bytes that were sealed"
     if before is None:
         first = number == 0 and chain.link(chain.ORIGIN, row.digest) != row.link
         return f"slice {number}: its link does not begin a chain" if first else ""
-    if number <= before.slice.number:
+    if number <= before.number:
         return f"slice {number} stands twice"
     if chain.link(before.link, row.digest) != row.link:
-        return f"slice {number}: its link does not follow from slice {before.slice.number}"
+        return f"slice {number}: its link does not follow from slice {before.number}"
     return ""
 
 
-def _read(archive: Archive, track: _Track) -> Iterator[Sequence[Sealed]]:
-    """Its slices by number, those that are there now, a few at a time.
+def _read(archive: Archive, track: _Track, after: int) -> Iterator[Sequence[Sealed]]:
+    """Its slices behind number `after`, those that are there now, a few at a time.
 
     Which there are is asked first: a stream that grows has no end, and by the moments of a few the
     table finds them without looking at the others.
@@ -174,7 +186,8 @@ def _read(archive: Archive, track: _Track) -> Iterator[Sequence[Sealed]]:
     table = f"{archive.database}.{track.table}"
     mine = f"stream = unhex('{track.stream.encode().hex()}')"
     told = archive.raw(
-        f"SELECT number, toUnixTimestamp64Nano(ts) FROM {table} WHERE {mine} ORDER BY number",
+        f"SELECT number, toUnixTimestamp64Nano(ts) FROM {table} WHERE {mine} "
+        f"AND toInt64(number) > {after} ORDER BY number",
         "RowBinary",
     )
     there = np.frombuffer(told, [("number", "<u8"), ("ts", "<i8")])

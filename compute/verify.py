@@ -10,22 +10,18 @@ A run that was broken off goes on from where it was, if it is the same record an
 
 import bisect
 import itertools
-import json
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 from compute import chain
 from compute.chain import Fault, Head, Sealed
 from compute.evidence import ALERTS, Evidence, EvidenceError, Place, groups
-from compute.roots import Signed, head_of, head_row
+from compute.progress import Progress
+from compute.roots import Signed
 from compute.tape_seal import TAPE_TOPIC
-
-SAVE_SECONDS = 5.0  # Of work at most are done again by a run that goes on from a killed one.
 
 
 class Verdict(NamedTuple):
@@ -41,54 +37,6 @@ class Verdict(NamedTuple):
     def rows(self) -> int:
         """Rows under the heads that were reached."""
         return sum(head.rows for head in self.heads.values())
-
-
-class Progress:
-    """Heads that were reached, kept in a file so that a later run can go on from there."""
-
-    def __init__(self, path: Path | None, mark: str) -> None:
-        """`mark` tells one record and its roots from another; nothing is kept without a path."""
-        self.path, self.mark = path, mark
-        self.heads: dict[Place, Head] = {}
-        self._lock = threading.Lock()
-        self._saved_at = time.monotonic()
-
-    def load(self) -> bool:
-        """Take up what a broken-off run of the same mark left; whether there was any."""
-        try:
-            assert self.path is not None
-            said = json.loads(self.path.read_bytes())
-            if said["mark"] != self.mark:
-                return False
-            found = [head_of(row) for row in said["heads"]]
-        except (OSError, ValueError, KeyError, TypeError, AssertionError):
-            return False
-        self.heads = {head[:2]: head for head in found}
-        return bool(found)
-
-    def reached(self, head: Head) -> None:
-        """A chain is right up to there."""
-        with self._lock:
-            self.heads[head[:2]] = head
-            if time.monotonic() - self._saved_at >= SAVE_SECONDS:
-                self._saved_at = time.monotonic()
-                self._save()
-
-    def _save(self) -> None:
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".draft")
-        rows = [*map(head_row, self.heads.values())]
-        draft.write_text(json.dumps({"mark": self.mark, "heads": rows}))
-        draft.replace(self.path)
-
-    def end(self, *, finished: bool) -> None:
-        """Forget it all after a whole run, keep it after one that was broken off."""
-        if not finished:
-            self._save()
-        elif self.path is not None:
-            self.path.unlink(missing_ok=True)
 
 
 class Verifier:
@@ -143,7 +91,7 @@ class Verifier:
                 finished = not self.stop.is_set()
                 if not finished:
                     pool.shutdown(cancel_futures=True)
-                self.progress.end(finished=finished)
+                self.progress.save()
         return Verdict(faults, dict(self.progress.heads), loose, finished, dict(self.expired))
 
     def _place(self, place: Place) -> tuple[Place, Fault | None, int]:

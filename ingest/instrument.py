@@ -258,8 +258,8 @@ def _problems(row: Instrument) -> Iterator[str]:
             "strike must be above 0; leave it out where it is not known",
         ),
         (row.strike is not None and not option, "strike without right; give C or P"),
-        (row.exercise not in EXERCISES, f"exercise must be one of {_list(EXERCISES)}"),
-        (row.premium not in PREMIUMS, f"premium must be one of {_list(PREMIUMS)}"),
+        (row.exercise not in EXERCISES, _ONE_OF["exercise"]),
+        (row.premium not in PREMIUMS, _ONE_OF["premium"]),
     )
     yield from (problem for found, problem in tests if found)
     yield from _date_problems(row)
@@ -318,11 +318,11 @@ def _contract_problems(row: Instrument) -> Iterator[str]:
         ),
         (
             row.vwap_table not in condition.VERSIONS,
-            f"vwap_table must be one of {_list(condition.VERSIONS)}",
+            _ONE_OF["vwap_table"],
         ),
         (
             bool(row.calendar) and row.calendar not in calendar.CALENDARS,
-            f"calendar must be one of {_list(calendar.CALENDARS)}",
+            _ONE_OF["calendar"],
         ),
     )
     yield from (problem for found, problem in tests if found)
@@ -332,11 +332,11 @@ def _bond_problems(row: Instrument) -> Iterator[str]:
     """Terms of a bond are whole or absent: from half of them nothing can be computed."""
     schedule = row.coupon is not None
     tests = (
-        (row.day_count not in DAY_COUNTS, f"day_count must be one of {_list(DAY_COUNTS)}"),
-        (row.quote not in QUOTES, f"quote must be one of {_list(QUOTES)}"),
+        (row.day_count not in DAY_COUNTS, _ONE_OF["day_count"]),
+        (row.quote not in QUOTES, _ONE_OF["quote"]),
         (
             row.coupon_frequency not in FREQUENCIES,
-            f"coupon_frequency must be one of {_list(FREQUENCIES)}",
+            _ONE_OF["coupon_frequency"],
         ),
         (not 0 <= row.settle_days <= 30, "settle_days must be 0 to 30"),
         (not 0 <= row.ex_days <= 60, "ex_days must be 0 to 60"),
@@ -371,6 +371,21 @@ def _not_above_0(value: float | None) -> bool:
 
 def _list(values: Iterable[object]) -> str:
     return ", ".join(repr(value) if value == "" else str(value) for value in values)
+
+
+# Made once: five thousand rows are read at each start, and hardly one is wrong.
+_ONE_OF = {
+    name: f"{name} must be one of {_list(values)}"
+    for name, values in (
+        ("exercise", EXERCISES),
+        ("premium", PREMIUMS),
+        ("vwap_table", condition.VERSIONS),
+        ("calendar", calendar.CALENDARS),
+        ("day_count", DAY_COUNTS),
+        ("quote", QUOTES),
+        ("coupon_frequency", FREQUENCIES),
+    )
+}
 
 
 def _day(text: str) -> int | None:

@@ -9,7 +9,7 @@ from bench.browser import ARGUMENTS, executable
 
 @contextmanager
 def chromium(*more: str) -> Iterator[Any]:
-    """A browser with these arguments besides, ended at the end; the test has asked for Chromium by its marker."""
+    """A browser, with these arguments besides; ended at the end. The test is marked `requires`."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

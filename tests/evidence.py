@@ -11,10 +11,11 @@ from compute.enriched import ENRICHED
 from compute.evidence import ALERTS, Database, Evidence
 from compute.gather import fill
 from compute.keys import Keys
+from compute.progress import Progress
 from compute.roots import SEAL, WITNESS
 from compute.row import RECORD, SCHEMA
 from compute.seal import Seal, Tower
-from compute.verify import Progress, Verdict, Verifier
+from compute.verify import Verdict, Verifier
 from compute.witness import Witness
 from ingest.clock import VirtualClock
 from ingest.event import EVENT

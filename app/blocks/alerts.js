@@ -110,7 +110,9 @@ class AlertCount {
     }
     if (last && last.changed_ms > this.opened_ms && last.alert + last.number !== this.said) {
       this.said = last.alert + last.number;
-      put(this.voice, `${last.level === "breach" ? "Limit passed" : last.level === "unknown" ? "Limit not watched" : "Near limit"}: ${last.name} ${last.key} ${amount(last.value)}`);
+      const text = `${last.level === "breach" ? "Limit passed" : last.level === "unknown" ? "Limit not watched" : "Near limit"}: ${last.name} ${last.key} ${amount(last.value)}`;
+      put(this.voice, text);
+      this.desk.notices.raised(last.level, text);
     }
   }
 }

@@ -223,7 +223,7 @@ class ExposureMap extends Chart {
       box(c, x, y, cw, ch, mix(T.lift, item.pnl > 0 ? T["up-wash"] : T["down-wash"], heat));
       const fits = (font, s) => width(font, s) + 10 < cw;
       const full = this.spec.names[item.id], name = fits(SMALL_BOLD, full) ? full : this.spec.codes[item.id];
-      const figure = signed(item.pnl / 1e3) + " k", size = num(item.v / 1e6) + " M";
+      const figure = signed(item.pnl / 1e3) + " " + thousands("k"), size = num(item.v / 1e6) + " M";
       if (ch > 15 && fits(SMALL_BOLD, name)) label(c, SMALL_BOLD, name, x + 5, y + 13, T.text);
       if (ch > 30 && fits(SMALL, figure)) label(c, SMALL, figure, x + 5, y + 27, T.text);
       if (ch > 30 && fits(SMALL, figure + "    " + size)) label(c, SMALL, size, x + cw - 5, y + 27, T.text2, "right");

@@ -56,6 +56,7 @@ class Choices {
     if (this.series) this.control({ type: "select", row: instrument });
     this.figures.selected(instrument);
     for (const p of this.painters) p.follows?.(instrument);
+    this.contexts.followed(instrument);
     this.chartHead();
     this.wake();
   }
@@ -64,6 +65,7 @@ class Choices {
   chooseGroup(scope, key, name) {
     this.chosen = { scope, key, name };
     for (const p of this.painters) p.ofGroup?.(this.chosen);
+    this.contexts.grouped(this.chosen);
     this.wake();
   }
 }

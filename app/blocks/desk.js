@@ -22,7 +22,10 @@ class Desk extends Choices {
     this.operations = new Operations();
     this.hover = new HoverCard(this);
     this.origin = new Origin(this);
+    this.notices = new Notices(this);
     [this.menu, this.keys, this.look] = [new Menu(), new Keys(this), new Look(this)];
+    [this.mine, this.arranging, this.here, this.files] = [new Mine(this), new Arranging(this), new Here(this), new Files(this)];
+    [this.palette, this.contexts] = [new Palette(this), new Contexts(this)];
     this.stocks = [];
     this.wishes = []; // Told again on each mount and reconnect.
     this.group = null; // The group of exposures that is chosen.
@@ -66,7 +69,7 @@ class Desk extends Choices {
     }
     stacks.centre.append(this.footRow);
     this.stacks = stacks;
-    this.root = el("div", { class: this.past.on ? "desk past" : "desk" }, this.top.root, ...(this.past.root ? [this.past.root] : []), this.strip.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root, this.menu.root, this.keys.root);
+    this.root = el("div", { class: this.past.on ? "desk past" : "desk" }, this.top.root, ...(this.past.root ? [this.past.root] : []), this.strip.root, this.mine.bar.root, el("main", {}, stacks.left, stacks.centre, stacks.right), this.top.alerts.voice, this.hover.root, this.menu.root, this.keys.root, this.palette.root);
     this.arrange();
   }
 
@@ -96,6 +99,14 @@ class Desk extends Choices {
       const rows = heightsIn(told, this.stacks.left.parentNode.clientHeight || innerHeight).map((px) => (px ? px + "px" : "minmax(0, 1fr)"));
       root.style.gridTemplateRows = [...rows, ...(open ? ["minmax(0, 1fr)"] : [])].join(" ");
     }
+    for (const { root: panel } of this.panels) panel.classList.remove("cramped");
+    if (this.ready) requestAnimationFrame(() => this.fitHeads());
+  }
+
+  // A head that has no room for all its buttons has them as a menu, and says less.
+  fitHeads() {
+    const over = this.panels.filter(({ root, handle }) => !root.hidden && handle && handle.scrollWidth > handle.clientWidth + 1);
+    for (const { root } of over) root.classList.add("cramped");
   }
 
   // Painters need their size and the fonts, so they are made when the desk is in the page.
@@ -122,7 +133,12 @@ class Desk extends Choices {
       panel.painter = madeOrProblem(panel, make);
       if (panel.painter) this.painters.push(panel.painter);
       this.hoverOn(panel);
+      this.files.offer(panel);
     }
+    this.paper = new Paper(this);
+    this.here.arrive();
+    this.arranging.start();
+    if (this.spec.said) this.mine.bar.say(this.spec.said + ".");
     new ResizeObserver(() => { this.arrange(); this.wake(); }).observe(this.root);
     document.addEventListener("visibilitychange", () => this.wake());
     document.addEventListener("keydown", (e) => this.key(e));
@@ -250,9 +266,9 @@ class Desk extends Choices {
       },
       series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
       status: (status) => { this.written(status.written); this.health.set(status); this.latency.believe(Boolean(status.asof) || (!status.clock_note && Math.abs(this.health.shift_ms) < SECOND)); },
-      names: (names) => { this.names.set(names); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
+      names: (names) => { this.names.set(names); this.here.named(); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
-      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.origin.answer(answer); },
+      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.mine.answer(answer); this.origin.answer(answer); },
       figure: (told) => this.figures.take(told),
       operations: (told) => this.operations.take(told),
       alerts: (incidents) => this.incidents.take(incidents),
@@ -293,7 +309,7 @@ class Desk extends Choices {
     if (this.blotter.selectDue) this.input.select();
     this.input.hold(this.input.over);
     const first = this.blotter.feed.rows.find((row) => row < GROUP_ID);
-    if (this.selected < 0 && first !== undefined) this.select(first);
+    if (this.selected < 0 && first !== undefined && !this.here.selected()) this.select(first);
     this.tools?.state();
   }
 
@@ -382,6 +398,7 @@ class Desk extends Choices {
     const { quarter } = this;
     (window.requestIdleCallback || setTimeout)(() => this.input?.mirror.update((line) => line % 4 === quarter));
     if (this.quarter) return;
+    this.fitHeads();
     if (!this.link.known && performance.now() - this.health.lostAt > GIVEN_UP_MS) this.reload();
     for (const name in this.count) this.counted[name] += this.count[name];
     this.rate = { ...this.count, paint_ms: this.count.paint_ms / (this.count.paints || 1) };
@@ -475,10 +492,17 @@ class Desk extends Choices {
   // ---- what the trader asks for ---------------------------------------------------------------
   key(e) {
     const inside = e.composedPath()[0];
+    if (e.key === "F6") { this.nextPanel(e.shiftKey ? -1 : 1); e.preventDefault(); return; }
+    if (this.arranging.on && e.ctrlKey && e.key === "z") { this.arranging.undo(); e.preventDefault(); return; }
     if (inside.matches?.("input, select, textarea") || e.ctrlKey || e.metaKey || e.altKey) return;
     if (this.past.key(e)) return;
-    if (e.key === "/") { this.search?.focus(); this.search?.select(); e.preventDefault(); }
-    else if (e.key === "Escape") this.clearFilter();
+    const panel = this.panels.find((p) => p.root === inside || p.title === inside);
+    if (e.key === "/") { this.palette.open(); e.preventDefault(); }
+    else if (e.key === "f") { this.search?.focus(); this.search?.select(); e.preventDefault(); }
+    else if (panel && (e.key === "m" || e.key === "ContextMenu")) { this.files.open(panel); e.preventDefault(); }
+    else if (e.key === "Escape") { if (this.arranging.on) this.arranging.end(); else this.clearFilter(); }
+    else if (e.key === "e") this.arranging.toggle();
+    else if (e.key === "l") this.here.copy();
     else if (e.key === "?") this.keys.open();
     else if (e.key === "v") this.look.open();
     else if (e.key === "c") this.tools?.sets.choose(this.tools.blotter.set + 1);
@@ -487,8 +511,32 @@ class Desk extends Choices {
     else if (this.spec.desks[+e.key - 1]) location.href = this.addressOf(this.spec.desks[+e.key - 1][1]);
   }
 
-  // Another desk of the same server; theme and the like go with us.
-  addressOf(desk) { return new URL("./" + desk + location.search, location.href).href; }
+  // Another desk of the same server; theme and the like go with us, and what is of this desk stays.
+  addressOf(desk, more = {}) {
+    const url = new URL("./" + desk + location.search, location.href);
+    for (const name of [...HERE, ...OF_A_DESK]) url.searchParams.delete(name);
+    for (const [name, value] of Object.entries(more)) url.searchParams.set(name, value);
+    return url.href.replaceAll("%3A", ":").replaceAll("%2F", "/");
+  }
+
+  // What the palette can do beside going somewhere.
+  commands() {
+    const { mine, look } = this, own = mine.items().slice(1), kept = own.indexOf("Kept desks");
+    const looks = Object.entries(LOOKS).flatMap(([name, { title, values }]) => Object.entries(values).map(([value, text]) => ({ text: `${title}: ${text}`, run: () => look.choose(name, value) })));
+    return [...(kept < 0 ? own : own.slice(0, kept)),
+      { text: this.past.on ? "Back to live" : "As of \u2026", keys: "t", run: () => (this.past.on ? this.past.leave() : this.past.enter()) },
+      { text: "Clear search and filters", keys: "Esc", run: () => this.clearFilter() },
+      ...(this.alertList ? [{ text: "First alert", keys: "a", run: () => this.alertList.first() }] : []),
+      { text: "Keys", keys: "?", run: () => this.keys.open() }, ...looks];
+  }
+
+  // By key from panel to panel; a grid takes the keys itself.
+  goTo(panel) { (panel === this.blotterPanel ? panel.body : panel.title).focus({ focusVisible: true }); }
+  nextPanel(by) {
+    const shown = this.panels.filter((p) => !p.root.hidden && p.root.offsetParent), focus = this.root.getRootNode().activeElement;
+    const at = shown.findIndex((p) => p.root.contains(focus));
+    if (shown.length) this.goTo(shown[(at + by + shown.length) % shown.length]);
+  }
 
   feedNumber(feed) { return this.feeds.indexOf(feed); }
 

@@ -32,7 +32,8 @@ from compute.table import STALE_S
 # The order of the tabs; a desk that is not named stands behind them.
 FIRST = (
     *("overview", "portfolio", "risk", "execution"),
-    *("equities", "options", "futures", "rates", "fx", "crypto", "charts", "operations"),
+    *("equities", "options", "futures", "rates", "credit", "fx"),
+    *("crypto", "charts", "operations"),
 )
 
 
@@ -115,6 +116,10 @@ class Desk:
     # Of the left and the right stack: on a wide screen, and below 1500 px.
     widths: tuple[int, int, int, int] = (320, 448, 264, 336)
     file: str = field(default="", init=False)  # Of the layout, where it was read from one.
+    stem: str = field(default="", init=False)  # Under which it is served.
+    mine: dict[str, Any] | None = field(default=None, init=False)  # Whose it is, see app/desks.py.
+    refs: list[str] = field(default_factory=list, init=False)  # What an address calls its blocks.
+    said: str = field(default="", init=False)  # Why it is not the desk that was asked for.
     _told: tuple[dict[str, Any], str] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -136,13 +141,19 @@ class Desk:
         others = (*places["left"], *places["foot"], *places["right"])
         for block in (*places["centre"], self.strip, *others):
             feeds.add(block)
+        refs = iter(self.refs or [f"{k}:{one.kind}" for k, one in enumerate(self.blocks)])
         panels = [
-            block.spec() | {"place": place, "feeds": feeds.numbers(block)}
+            block.spec() | {"place": place, "feeds": feeds.numbers(block), "ref": next(refs)}
             for place, blocks in places.items()
             for block in blocks
         ]
         return {
             "title": self.title,
+            "stem": self.stem,
+            "mine": self.mine,
+            "said": self.said,
+            "drafted": bool(self.refs),
+            "fdc3": load().fdc3.split(",") if load().fdc3 else [],
             "desks": desks(),
             "widths": list(self.widths),
             "strip": self.strip.spec() | {"feeds": feeds.numbers(self.strip)},
@@ -203,7 +214,7 @@ def describe(layout: Path) -> Desk:
         _described.reset(token)
     if not described:
         raise ValueError(f"{layout.name} describes no desk: end it with Desk(...).servable()")
-    described[-1].file = str(layout)
+    described[-1].file, described[-1].stem = str(layout), layout.stem
     return described[-1]
 
 

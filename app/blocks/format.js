@@ -38,8 +38,15 @@ function num(v, d = 0) {
   if (v == null || !Number.isFinite(v)) return "";
   if (v >= 0) return grouped(v.toFixed(d));
   const s = (-v).toFixed(d);
-  return +s === 0 ? grouped(s) : MINUS + grouped(s);
+  return +s === 0 ? grouped(s) : STYLE.negative === "parentheses" ? "(" + grouped(s) + ")" : MINUS + grouped(s);
 }
+
+// How a person wants numbers: what is below nought, what thousands are called, whose clock.
+const STYLE = { negative: "minus", thousands: "k", zone: "" };
+const THOUSANDS = { k: "K", bn: "B" };
+const thousands = (name) => (STYLE.thousands === "K" ? THOUSANDS[name] || name : name);
+// Units at the end of a head or a note: "Cost k", "USD k, options revalued".
+const scaled = (text) => (STYLE.thousands === "K" && text ? text.replace(/\bk\b/g, "K").replace(/\bbn\b/g, "B") : text);
 
 function signed(v, d = 0) {
   const s = num(v, d);
@@ -65,7 +72,7 @@ function price(v, decimals, format) {
 function quantity(v) {
   if (v == null || !Number.isFinite(v)) return "";
   const size = Math.abs(v);
-  if (size >= 1e10) return num(v / 1e9, 1) + " bn";
+  if (size >= 1e10) return num(v / 1e9, 1) + " " + thousands("bn");
   if (size >= 1e7) return num(v / 1e6, size < 1e8 ? 1 : 0) + " M";
   if (size >= 1000 || Number.isInteger(v)) return num(v);
   return num(v, size < 1 ? 4 : size < 100 ? 2 : 1);
@@ -75,8 +82,8 @@ function quantity(v) {
 function lot(v) {
   const size = Math.abs(v);
   if (!(size >= 1e5)) return quantity(v);
-  const [unit, name] = size >= 1e9 ? [1e9, " bn"] : size >= 1e6 ? [1e6, " M"] : [1e3, " k"];
-  return num(v / unit, size >= 100 * unit || size % unit === 0 ? 0 : 1) + name;
+  const [unit, name] = size >= 1e9 ? [1e9, "bn"] : size >= 1e6 ? [1e6, "M"] : [1e3, "k"];
+  return num(v / unit, size >= 100 * unit || size % unit === 0 ? 0 : 1) + " " + thousands(name);
 }
 
 // Four significant digits, and not more decimals than its column has room for.
@@ -94,15 +101,15 @@ function signedNumber(v, places) {
 function amount(v) {
   if (v == null || !Number.isFinite(v)) return "";
   const size = Math.abs(v);
-  const [unit, name] = size >= 1e9 ? [1e9, " bn"] : size >= 1e6 ? [1e6, " M"] : size >= 1e3 ? [1e3, " k"] : [1, ""];
-  return num(v / unit, size <= 10 ? 3 : size / unit >= 100 ? 0 : size / unit >= 10 ? 1 : 2) + name;
+  const [unit, name] = size >= 1e9 ? [1e9, "bn"] : size >= 1e6 ? [1e6, "M"] : size >= 1e3 ? [1e3, "k"] : [1, ""];
+  return num(v / unit, size <= 10 ? 3 : size / unit >= 100 ? 0 : size / unit >= 10 ? 1 : 2) + (name && " " + thousands(name));
 }
 
 // A count in a strip or a panel: four figures at most beside its unit.
 function brief(v) {
   if (v == null || !Number.isFinite(v)) return "";
   const size = Math.abs(v);
-  if (size >= 1e9) return num(v / 1e9, 2) + " bn";
+  if (size >= 1e9) return num(v / 1e9, 2) + " " + thousands("bn");
   if (size >= 1e7) return num(v / 1e6, 1) + " M";
   return num(v);
 }
@@ -119,14 +126,15 @@ const hue = (v) => (v > 0 ? T.up : v < 0 ? T.down : T.zero);
 
 const CLOCKS = {};
 function clockText(ms, zone, seconds) {
-  const key = zone + seconds;
+  const key = (zone || STYLE.zone) + seconds;
   CLOCKS[key] ||= new Intl.DateTimeFormat("en-GB", {
-    timeZone: zone || undefined, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+    timeZone: zone || STYLE.zone || undefined, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
     ...(seconds ? { second: "2-digit" } : {}),
   });
   return CLOCKS[key].format(ms);
 }
 function dateText(ms) {
-  CLOCKS.date ||= new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "2-digit", month: "short" });
-  return CLOCKS.date.format(ms).replace(",", "");
+  const key = "date" + STYLE.zone;
+  CLOCKS[key] ||= new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "2-digit", month: "short", timeZone: STYLE.zone || undefined });
+  return CLOCKS[key].format(ms).replace(",", "");
 }

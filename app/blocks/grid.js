@@ -163,7 +163,7 @@ class Sheet {
     if (column.align === "point") {
       const point = pointOf(s);
       // On the point; a tail of six decimals is pushed to the left rather than out of its cell.
-      const on = x + w - column.frac - width(cell.font, point < 0 ? s : s.slice(0, point));
+      const on = x + w - column.frac - width(cell.font, point < 0 ? s.replace(")", "") : s.slice(0, point));
       const left = Math.min(on, x + w - 2 - width(cell.font, s));
       if (cell.marks & M_ESTIMATE) ink.text(cell.font, T.text2, "~", left - 8, base);
       if (cell.tail) {
@@ -175,7 +175,7 @@ class Sheet {
       ink.text(cell.font, color, cut(cell.font, s, room), x + column.dx, base);
     } else if (column.align === "center") ink.text(cell.font, color, s, x + (w - width(cell.font, s)) / 2, base - (column.chip ? 1 : 0));
     else {
-      const left = x + w - PAD - width(cell.font, s);
+      const left = x + w - PAD - width(cell.font, s.endsWith(")") ? s.slice(0, -1) : s); // Digits stand below digits.
       if (cell.marks & M_ESTIMATE) ink.text(cell.font, T.text2, "~", left - 8, base);
       ink.text(cell.font, color, s, left, base);
     }
@@ -212,12 +212,12 @@ class Sheet {
     box(c, 0, HEAD - 1, this.surface.w, 1, T.line);
     for (const k of this.columns) {
       if (!k.head) continue;
-      const sorts = this.sortsOf(), at = sorts.findIndex((sort) => sort[0] === k.name), sorted = at >= 0;
-      const w = width(SMALL, k.head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, Math.min(k.frac - 17, k.w - w - 12)) : PAD);
+      const head = scaled(k.head), sorts = this.sortsOf(), at = sorts.findIndex((sort) => sort[0] === k.name), sorted = at >= 0;
+      const w = width(SMALL, head), right = k.x + k.w - (k.align === "point" ? Math.max(PAD, Math.min(k.frac - 17, k.w - w - 12)) : PAD);
       const x = k.align === "left" ? k.x + k.dx : k.align === "center" ? k.x + (k.w - w) / 2 : right - w;
       const focused = this.focusLine === -1 && this.columns[this.focusColumn] === k && this.focused;
       // The arrow of a sort stands before the head, or where a narrow head begins.
-      const room = k.w - 8 - (sorted ? (sorts.length > 1 ? 18 : 10) : 0), told = cut(SMALL, k.head, Math.max(12, room)), from = told === k.head ? x : k.x + k.w - 4 - width(SMALL, told);
+      const room = k.w - 8 - (sorted ? (sorts.length > 1 ? 18 : 10) : 0), told = cut(SMALL, head, Math.max(12, room)), from = told === head ? x : k.x + k.w - 4 - width(SMALL, told);
       label(c, SMALL, told, Math.max(k.x + 3, from), BASE, sorted ? T.text : T.text3);
       const mark = k.align === "left" ? x + w + 8 : Math.max(k.x + 4, from - 7);
       if (sorted) arrow(c, mark, HEAD >> 1, !sorts[at][1], T.text);

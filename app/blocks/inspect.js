@@ -26,6 +26,10 @@ function inspect(desk) {
     incidents: () => desk.incidents.list(),
     followed: () => desk.instrument,
     chosen: () => desk.chosen,
+    // Which block stands where and how high, as an address says it; contexts of windows that nobody knows.
+    stands: () => desk.arranging.told(),
+    notices: () => desk.notices.chosen,
+    refusedContexts: () => desk.contexts.refused,
     selectInstrument: (id) => desk.selectInstrument(id),
     get set() { return desk.blotter.set; },
     columns: () => desk.blotter.columns.map((k) => k.name),

@@ -1,14 +1,23 @@
 // Law: the link. At which server the page hangs. Bokeh's socket is the first; when that has closed or says
 // nothing any more, the page goes on at another server with a socket of its own: it shows its ticket, tells
-// all its wishes in one message, and numbers come as before. Bokeh's document stays as it is. It knows
-// servers and moments, no numbers.
+// all its wishes in one message, and numbers come as before. So it does where its server lives and has no
+// market, if another one has it. Bokeh's document stays as it is. It knows servers and moments, no numbers.
 
 const QUIET_MS = 1000, SILENT_MS = 2000; // Then ask whether anybody is there; then leave.
 const OPEN_MS = 1500, OPEN_TIMES_MAX = 4, RETRY_MS = 250, RETRY_MS_MAX = 3000;
-const SPREAD_MS_EACH = 1.5, SPREAD_MS_MAX = 300; // Pages that lose one server together do not come all at once to the next.
+// Pages that lose one server together do not come all at once to the next: one costs it 2 ms, and whoever is there already
+// wants his cells meanwhile. Two hundred come in 1.2 s.
+const SPREAD_MS_EACH = 6, SPREAD_MS_MAX = 2000;
+const BLIND_MS = 3000, MOVE_MS = 2000, MOVE_MS_MAX = 30000; // Without a market for so long: ask another, later and later.
 const REFUSED = 4403, NEW_MS_MAX = 5000;
 const DOCUMENT_MS = [2000, 6000]; // Stock panels want a server behind Bokeh's document too, when the rush is over.
 
+function hangUp(socket) {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.close();
+}
+
+const RENEW_MS = 20 * 60e3;
 class Link {
   constructor(desk) {
     this.desk = desk;
@@ -20,8 +29,11 @@ class Link {
     this.silentSince = 0; // When the server was last heard that was lost last.
     [this.gaps, this.backs] = [[], []]; // Of each loss: seconds without numbers, and when new ones were painted.
     this.tries = 0; // Since the last push.
+    this.blindAt = this.moveAt = 0; // When its server lost the market; when to ask another for it.
+    this.moves = 0; // Asked in vain.
     this.restrained = new WeakSet();
     this.asked = 0; // Rounds since the page asked whether anybody is there.
+    this.renewing = setInterval(() => this.renew(), RENEW_MS);
     addEventListener("online", () => this.hurry());
     addEventListener("pagehide", () => { this.gone = true; });
     addEventListener("pageshow", () => { this.gone = false; });
@@ -29,6 +41,13 @@ class Link {
   }
 
   get away() { return this.desk.health.lostAt > 0; }
+
+  // A page that stays open keeps its sign-in; where nobody is asked to sign in there is nothing to keep.
+  async renew() {
+    const answer = await fetch("./login/renew", { method: "POST" }).catch(() => null);
+    if (answer?.status === 404) clearInterval(this.renewing);
+    if (answer?.status === 401) this.desk.reload();
+  }
 
   // Bokeh has made or remade its document: its socket is the link.
   bind(model) {
@@ -39,7 +58,7 @@ class Link {
       this.known = JSON.parse(model.ticket);
       for (const bokeh of window.Bokeh.documents) this.restrain(bokeh);
     }
-    socketWatch.onPush = (push) => this.take(push);
+    socketWatch.onPush = (push) => { if (!this.socket) this.take(push); }; // Else it speaks to whom it still believes here.
     socketWatch.onClose = () => { if (!this.socket) this.lost(); };
     socketWatch.onHeard = () => { if (!this.socket) this.heard(); };
     watchSockets();
@@ -83,10 +102,23 @@ class Link {
   // Four times a second. A page that was busy itself has not listened: its rounds count, not the clock.
   tick() {
     if (!this.known || (this.away && !this.socket)) return;
+    this.look();
     const quiet = performance.now() - this.heardAt;
     if (quiet < QUIET_MS) return;
     if (!this.asked++) this.sendBinary(writeBeat());
     else if (quiet >= SILENT_MS && this.asked > 3) this.lost();
+  }
+
+  // A server that lives and has no market is left where another one has it. Until that has said so the page stays.
+  look() {
+    const now = performance.now(), { status } = this.desk.health;
+    const blind = status && !status.asof && status.state !== "live" && !status.starting?.["live.0"];
+    if (!blind) [this.blindAt, this.moveAt, this.moves] = [0, 0, 0];
+    else if (!this.blindAt) [this.blindAt, this.moveAt] = [now, now + BLIND_MS * (1 + Math.random())];
+    else if (now >= this.moveAt && !this.trying && !this.away) {
+      this.moveAt = now + Math.min(MOVE_MS_MAX, MOVE_MS * 2 ** this.moves++) * (0.5 + Math.random());
+      this.dial(true, { moving: true });
+    }
   }
 
   lost() {
@@ -115,42 +147,51 @@ class Link {
   drop() {
     clearTimeout(this.timer);
     clearTimeout(this.limit);
-    for (const socket of [this.socket, this.trying]) {
-      if (!socket) continue;
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
+    for (const socket of [this.socket, this.trying]) if (socket) hangUp(socket);
     this.socket = this.trying = null;
     this.later = [];
   }
 
   open() {
     if (this.gone) return;
-    const url = new URL("./link", location.href);
-    url.protocol = url.protocol.replace("http", "ws");
     // Not where we come from, unless there is nowhere else.
     this.tries ||= 1;
-    if (this.tries % 2) url.searchParams.set("avoid", this.known.server);
+    this.dial(this.tries % 2, {});
+  }
+
+  dial(elsewhere, told) {
+    const url = new URL("./link", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (elsewhere) url.searchParams.set("avoid", this.known.server);
     const socket = this.trying = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => socket.send(JSON.stringify({ ticket: this.known.ticket, ...this.desk.past.moment(), wishes: this.desk.tell() }));
+    socket.onopen = () => socket.send(JSON.stringify({ ticket: this.known.ticket, ...told, ...this.desk.past.moment(), wishes: this.desk.tell() }));
     socket.onmessage = (event) => this.welcome(socket, JSON.parse(event.data));
     socket.onclose = (event) => this.failed(event.code);
     // Longer each time: a server that many come to at once is slow, not away.
-    this.limit = setTimeout(() => { this.drop(); this.failed(0); }, OPEN_MS * Math.min(this.tries, OPEN_TIMES_MAX));
+    this.limit = setTimeout(() => { hangUp(socket); this.failed(0); }, OPEN_MS * Math.min(this.tries || 1, OPEN_TIMES_MAX));
   }
 
   failed(code) {
     clearTimeout(this.limit);
-    this.trying = null;
-    this.later = [];
+    const { later } = this;
+    [this.trying, this.later] = [null, []];
+    if (!this.away) { // It has only asked, and stays where it is.
+      for (const message of later) this.say(message);
+      return;
+    }
     if (code === REFUSED) setTimeout(() => this.desk.reload(), Math.random() * NEW_MS_MAX);
     this.again(this.wait());
   }
 
   welcome(socket, told) {
     clearTimeout(this.limit);
-    const { later } = this;
+    const { later, socket: former } = this;
+    if (!this.away) { // It leaves a server that has no market: since then nothing was shown. Bokeh's document stays there.
+      if (former) hangUp(former);
+      this.silentSince = this.blindAt || this.heardAt;
+      this.desk.lost();
+    }
     [this.known, this.socket, this.trying, this.later] = [told, socket, null, []];
     this.heard();
     socket.onmessage = (event) => (isPush(event.data) ? this.take(event.data) : this.heard());

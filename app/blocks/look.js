@@ -1,12 +1,15 @@
-// Law: theme, density and colours of rise and fall: what one person chooses for every desk. It is one
-// plain JSON object; a change is drawn at once by everything that is on the page.
+// Law: theme, density, colours of rise and fall, how numbers and clocks are written: what one person
+// chooses for every desk. It is one plain JSON object; a change is drawn at once by all on the page.
 
 const LOOKS = {
   theme: { title: "Theme", values: { dark: "Dark", light: "Light", system: "As the system" } },
   density: { title: "Density", values: { compact: "Compact", normal: "Normal", relaxed: "Relaxed", comfortable: "Comfortable" } },
-  palette: { title: "Rise and fall", values: { blue: "Blue up, orange down", green: "Green up, red down", red: "Red up, green down" } },
+  palette: { title: "Rise and fall", values: { blue: "Blue up, orange down (colour-blind safe)", green: "Green up, red down (western)", red: "Red up, green down (east Asian)" } },
+  negative: { title: "Below nought", values: { minus: "\u22121,234", parentheses: "(1,234)" } },
+  thousands: { title: "Thousands", values: { k: "k, M, bn", K: "K, M, B" } },
+  zone: { title: "Clock", values: { local: "Of this machine", UTC: "UTC", "America/New_York": "New York", "Europe/London": "London", "Asia/Tokyo": "Tokyo" } },
 };
-const LOOK_FIRST = { theme: "dark", density: "normal", palette: "blue" };
+const LOOK_FIRST = { theme: "dark", density: "normal", palette: "blue", negative: "minus", thousands: "k", zone: "local" };
 const SYSTEM_LIGHT = matchMedia("(prefers-color-scheme: light)");
 
 class Look {
@@ -25,6 +28,8 @@ class Look {
     const { theme, density, palette } = this.chosen, root = document.documentElement.dataset;
     root.theme = theme === "system" ? (SYSTEM_LIGHT.matches ? "light" : "dark") : theme;
     [root.density, root.palette] = [density, palette];
+    const { negative, thousands, zone } = this.chosen;
+    Object.assign(STYLE, { negative, thousands, zone: zone === "local" ? "" : zone });
   }
 
   choose(name, value) {
@@ -35,6 +40,11 @@ class Look {
 
   apply() {
     this.tell();
+    this.redraw();
+  }
+
+  // Everything that is drawn, as it is to look now.
+  redraw() {
     const { desk } = this;
     readTokens();
     readFonts();
@@ -42,6 +52,7 @@ class Look {
     LOOK += 1;
     desk.arrange();
     desk.hover.close();
+    for (const { note, spec } of desk.panels) if (scaled(spec.note) !== spec.note || note.textContent.match(/\b[KB]\b/)) put(note, scaled(spec.note));
     for (const painter of desk.painters) { painter.reset?.(); painter.touch?.(-1); }
     desk.strip.healthUpdate();
     desk.wake();
@@ -50,7 +61,7 @@ class Look {
   items() {
     const many = Object.entries(LOOKS).flatMap(([name, { title, values }]) => [title, ...Object.entries(values).map(([value, text]) => (
       { text, on: this.chosen[name] === value, radio: true, stay: true, again: () => this.items(), run: () => this.choose(name, value) }))]);
-    return [...many, "Help", { text: "Keys", keys: "?", run: () => this.desk.keys.open() }];
+    return [...many, ...this.desk.notices.items(), "Help", { text: "Keys", keys: "?", run: () => this.desk.keys.open() }];
   }
 
   open() {
@@ -73,7 +84,9 @@ const KEYS = {
   "In a grid": [["Arrows", "move; above the first line is the head"], ["Page Up, Page Down", "a screen"], ["Home, End", "first, last column; with Ctrl the line"], ["Enter, Space", "select; open or shut a group; on the head sort"],
     ["Shift+Arrows", "mark a range"], ["Ctrl+C", "copy as shown"], ["Ctrl+Shift+C", "copy raw values"], ["s, Shift+S", "sort by this column, or also by it"], ["m", "menu of this column"], ["Alt+Left, Right", "move this column"],
     ["Alt+Shift+Left, Right", "narrower, wider"], ["i", "card of this cell: age, source, events on record"], ["p", "keep the card open"], ["F2", "note on this line"]],
-  "On a desk": [["/", "search"], ["Esc", "clear search and filters"], ["c", "next set of columns"], ["a", "first alert"], ["v", "theme, density, colours"], ["1 to 9", "desks"], ["?", "this list"]],
+  "On a desk": [["/", "palette: desks, instruments, blocks, commands"], ["f", "search this grid"], ["Esc", "clear search and filters"], ["c", "next set of columns"], ["a", "first alert"], ["F6, Shift+F6", "next, previous block"],
+    ["m", "on a block: save as PNG, CSV, Parquet"], ["l", "copy a link to what is shown"], ["t", "as of a moment"], ["v", "theme, density, colours, numbers, alerts"], ["1 to 9", "desks"], ["?", "this list"]],
+  "Arranging": [["e", "begin and end"], ["Arrows", "move the block"], ["Shift+Arrows", "its height; the width of its side"], ["Delete", "take it out"], ["Ctrl+Z", "undo"], ["Ctrl+P", "print, or save as PDF"]],
 };
 
 class Keys {

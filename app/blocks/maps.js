@@ -141,7 +141,7 @@ class BookHeat extends FigureChart {
     classes.forEach((k, i) => label(c, SMALL, this.spec.codes[k], left + (i + 1) * cw - 4, 14, T.text3, "right"));
     label(c, SMALL, "Sum", left + (classes.length + 1) * cw - 4, 14, T.text3, "right");
     box(c, 0, HEAD - 1, w, 1, T.line);
-    const say = (v, x, y, font) => { const s = signed(v / scale, this.measure === "pnl" ? 0 : 1); label(c, width(font, s) < cw - 5 ? font : SMALL, width(SMALL, s) < cw - 3 ? s : num(v / scale / 1e3, 1) + (this.measure === "pnl" ? " M" : " bn"), x, y, v < 0 || v > 0 ? T.text : T.text2, "right"); };
+    const say = (v, x, y, font) => { const s = signed(v / scale, this.measure === "pnl" ? 0 : 1); label(c, width(font, s) < cw - 5 ? font : SMALL, width(SMALL, s) < cw - 3 ? s : num(v / scale / 1e3, 1) + (this.measure === "pnl" ? " M" : " " + thousands("bn")), x, y, v < 0 || v > 0 ? T.text : T.text2, "right"); };
     [...books, -1].forEach((book, j) => {
       const y = HEAD + j * high, base = y + high / 2 + 4, name = book < 0 ? "Sum" : this.desk.names.book(book, this.spec.books);
       if (book < 0) box(c, 0, y, w, high, T.lift);
@@ -176,7 +176,7 @@ class PositionTreemap extends FigureChart {
       if (item.row === this.row) frame(c, x, y, cw, ch, T.focus);
       const name = this.desk.instruments.get(item.row)?.symbol || "#" + item.row, fits = (font, s) => width(font, s) + 8 < cw;
       if (ch > 14 && cw > 34) label(c, SMALL_BOLD, cut(SMALL_BOLD, name, cw - 8), x + 4, y + 12, T.text);
-      const figure = signed(item.pnl / 1e3) + " k", size = (item.net < 0 ? MINUS : "") + num(item.v / 1e6, 1) + " M";
+      const figure = signed(item.pnl / 1e3) + " " + thousands("k"), size = (item.net < 0 ? MINUS : "") + num(item.v / 1e6, 1) + " M";
       if (ch > 28 && fits(SMALL, figure)) label(c, SMALL, figure, x + 4, y + 25, T.text);
       if (ch > 41 && fits(SMALL, size)) label(c, SMALL, size, x + 4, y + 38, T.text2);
     }

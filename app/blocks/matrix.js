@@ -86,7 +86,7 @@ class KeyRateBars extends Chart {
       label(c, VALUE, text, x, v >= 0 ? y - 4 : y + size + 13, v > 0 ? T.up : v < 0 ? T.down : T.zero, "center");
       this.bars.push({ tenor: this.spec.tenors[i][0], value: v, text });
     });
-    if (sum === sum) label(c, SMALL, "Sum " + signed(sum / 1e3, 1) + " k", w - PAD, 14, T.text2, "right");
+    if (sum === sum) label(c, SMALL, "Sum " + signed(sum / 1e3, 1) + " " + thousands("k"), w - PAD, 14, T.text2, "right");
     label(c, SMALL, source.name, PAD, 14, T.text2);
   }
 }

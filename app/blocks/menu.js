@@ -34,7 +34,7 @@ class Menu {
 
   button(item) {
     const role = item.on === undefined ? "menuitem" : item.radio ? "menuitemradio" : "menuitemcheckbox";
-    const node = el("button", { role, tabindex: "-1", disabled: item.off || false, "aria-checked": item.on === undefined ? null : String(item.on), onclick: () => this.run(item) },
+    const node = el("button", { role, title: item.title, tabindex: "-1", disabled: item.off || false, "aria-checked": item.on === undefined ? null : String(item.on), onclick: () => this.run(item) },
       el("i", {}, item.on ? "\u2022" : ""), el("span", {}, item.text), el("kbd", {}, item.keys || ""));
     node.addEventListener("pointerenter", () => node.focus());
     return node;

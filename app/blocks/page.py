@@ -47,10 +47,14 @@ def remembered(make: Make) -> Make:
     return bundle
 
 
-def page_of(layout: Path) -> Callable[[], None]:
+Own = Callable[[Desk, str, str], Desk]
+
+
+def page_of(layout: Path, own: Own | None = None) -> Callable[[], None]:
     """The page function of a layout, which is read for the first page, and when it has changed.
 
-    What is wrong in it is shown on its own page; nothing is raised.
+    What is wrong in it is shown on its own page; nothing is raised. `own` makes of it the desk of
+    whose address says `mine`, which a person has kept, or `with`, what was done to it since.
     """
     read: dict[int, Desk] = {}  # By the moment at which the file was written.
 
@@ -59,9 +63,17 @@ def page_of(layout: Path) -> Callable[[], None]:
         if stamp not in read:
             read.clear()
             read[stamp] = desk_of(layout)
-        read[stamp].servable()
+        mine, done = asked("mine"), asked("with")
+        desk = own(read[stamp], mine, done) if own and (mine or done) else read[stamp]
+        desk.servable()
 
     return page
+
+
+def asked(name: str) -> str:
+    """What the address of the page that is being made says of that name, "" where nothing."""
+    found = (pn.state.session_args or {}).get(name)
+    return found[-1].decode(errors="replace") if found else ""
 
 
 def lighten() -> None:

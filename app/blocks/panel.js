@@ -16,14 +16,14 @@ function tone(node, name) { if (node.className !== name) node.className = name; 
 class Panel {
   constructor(spec) {
     this.spec = spec;
-    this.title = el("h2", {}, spec.title);
+    this.title = el("button", { title: "Save this block (m)", "aria-haspopup": "menu" }, spec.title);
     this.tag = el("span", { class: "tag", hidden: true });
     this.tools = el("div", { class: "tools" });
-    this.note = el("span", { class: "r" }, spec.note || "");
+    this.note = el("span", { class: "r" }, scaled(spec.note || ""));
     this.body = el("div", { class: "body" });
     this.foot = el("div", { class: "note", hidden: true, role: "status" });
     this.root = el("section", { class: "panel " + spec.kind, "aria-label": spec.title || spec.kind },
-      el("header", {}, this.title, this.tag, this.tools, this.note), this.body, this.foot);
+      el("header", {}, el("h2", {}, this.title), this.tag, this.tools, this.note), this.body, this.foot);
     this.painter = null;
   }
 
@@ -85,6 +85,7 @@ class FeedPanel {
       const upTo = (ms, none) => (ms ? `${clockText(ms, "", false)}, ${duration(Math.max(0, (d.health.now() - ms) / 1e3))} ago` : none);
       this.fact("Countersigned to", s.proof === "wrong" ? "in doubt" : upTo(s.countersigned_ms, "not yet"), PROOF_TONES[s.proof] || "");
       this.fact("Digests agree to", upTo(s.digests_ms, "none yet"), PROOF_TONES[s.proof] || "");
+      if (s.verified_ms) this.fact("Read again whole", s.verified ? `${num(s.verified_rows)} rows, ${upTo(s.verified_ms)}` : "NOT as it was sealed", s.verified ? "" : "crit");
     }
     const [p50, p99, p999] = d.latency.quantiles([0.5, 0.99, 0.999]);
     this.fact("Glass p50 / p99 / p99.9", p50 === p50 ? `${num(p50)} / ${num(p99)} / ${num(p999)} ms` : "", p99 > 50 ? "warn" : "");

@@ -27,6 +27,7 @@ SCRIPTS = (
         "trader.js",
         "strip.js",
         "asof.js",
+        *("arrange.js", "mine.js", "here.js", "palette.js", "files.js", "notice.js", "fdc3.js"),
         "inspect.js",
         "choices.js",
         "desk.js",
@@ -55,6 +56,6 @@ def font_faces() -> str:
 def module() -> str:
     """The whole ES module as text."""
     page = font_faces() + (ROOM / "tokens.css").read_text()
-    desk = (ROOM / "desk.css").read_text() + (ROOM / "asof.css").read_text()
+    desk = "".join((ROOM / name).read_text() for name in ("desk.css", "asof.css", "own.css"))
     head = f"const PAGE_STYLE = {json.dumps(page)};\nconst DESK_STYLE = {json.dumps(desk)};\n"
     return head + "\n".join((ROOM / name).read_text() for name in SCRIPTS)

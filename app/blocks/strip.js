@@ -13,12 +13,13 @@ class TopBar {
       const time = el("b"), mark = el("u");
       return { zone, open, shut, time, root: el("div", { class: "clock" }, mark, el("span", { class: "k" }, name), time) };
     });
-    this.tabs = desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": name === title ? "page" : null }, name));
+    const { stem: here, mine } = desk.spec, current = (name, stem) => (here ? stem === here : name === title);
+    this.tabs = desk.spec.desks.map(([name, stem]) => el("a", { href: desk.addressOf(stem), "aria-current": current(name, stem) ? "page" : null }, current(name, stem) && mine ? title : name));
     this.more = el("select", { class: "more", "aria-label": "More desks", onchange: () => { location.href = this.more.value; } });
     this.root = el("nav", { class: "bar", "aria-label": "Desk" },
       el("div", { class: "brand" }, el("i"), el("span", {}, "Tickglass")),
       el("div", { class: "tabs" }, ...this.tabs, this.more),
-      el("div", { class: "gap" }), this.alerts.root, desk.past.button || "", desk.look.button, this.tag, ...this.clocks.map((k) => k.root));
+      el("div", { class: "gap" }), this.alerts.root, desk.past.button || "", desk.mine.button, desk.look.button, this.tag, ...this.clocks.map((k) => k.root));
   }
 
   // Desks that have no room are in a menu; the one that is open always has its tab.
@@ -60,8 +61,8 @@ const FIGURES = {
   long: ["Long", (v) => num(v / 1e6, 0) + " M", false],
   short: ["Short", (v) => num(v / 1e6, 0) + " M", false],
   delta: ["Delta", (v) => signed(v / 1e6, 0) + " M", false],
-  vega: ["Vega", (v) => signed(v / 1e3, 0) + " k", false],
-  dv01: ["DV01", (v) => signed(v / 1e3, 0) + " k", false],
+  vega: ["Vega", (v) => signed(v / 1e3, 0) + " " + thousands("k"), false],
+  dv01: ["DV01", (v) => signed(v / 1e3, 0) + " " + thousands("k"), false],
   hist_99: ["VaR 99", (v) => num(v / 1e6, 1) + " M", false],
 };
 const FIGURES_MS = 200; // As often as totals come.

@@ -12,7 +12,7 @@ class BlotterTools {
 
   classes() {
     const { desk } = this, panel = this.panel;
-    this.search = el("input", { type: "search", placeholder: "Search  /", "aria-label": "Search symbols", spellcheck: "false", autocomplete: "off" });
+    this.search = el("input", { type: "search", placeholder: "Search  f", "aria-label": "Search symbols", spellcheck: "false", autocomplete: "off" });
     this.search.addEventListener("input", () => { clearTimeout(this.typing); this.typing = setTimeout(() => desk.setFilter({ text: this.search.value.trim() }), 120); });
     this.search.addEventListener("keydown", (e) => {
       if (e.key === "Escape") { desk.clearFilter(); panel.body.focus(); }

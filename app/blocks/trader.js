@@ -193,14 +193,14 @@ class TermChart extends FigureChart {
   wish() { return this.row < 0 ? null : { figure: "term", row: this.row, ...(this.spec.yields ? { yields: true } : {}) }; }
 
   picture(c, w, h, data) {
-    const { family, asset_class: kind } = data.facts, bond = kind === 8, name = bond ? "yield" : "mark", now = this.desk.health.now();
-    put(this.panel.title, family ? `${bond ? "Yields" : kind === 9 ? "Spreads" : "Term"} ${family}` : "Term");
+    const { family, asset_class: kind } = data.facts, spread = this.spec.spreads && kind === 9, bond = kind === 8 || spread || (kind === 9 && this.spec.yields), name = spread ? "z_spread_bp" : bond ? "yield" : "mark", now = this.desk.health.now();
+    put(this.panel.title, family ? `${spread ? "Spreads" : bond ? "Yields" : kind === 9 ? "Prices" : "Term"} ${family}` : "Term");
     const all = kinOf(data).filter((k) => k.t_ms === k.t_ms && k[name] === k[name]).map((k) => ({ ...k, v: k[name], days: Math.max(1, (k.t_ms - now) / 864e5) })).sort((a, b) => a.days - b.days);
-    put(this.panel.note, all.length ? `${bond ? "% a year" : "mark, and the close before"} · ${all.length} ${bond ? "bonds" : "contracts"}` : "");
+    put(this.panel.note, all.length ? `${spread ? "bp over the curve" : bond ? "% a year" : "mark, and the close before"} · ${all.length} ${bond ? "bonds" : "contracts"}` : "");
     this.points = [];
-    if (all.length < 2) return this.say(c, data.n ? (bond ? riskAbsence(this.desk) || "No yield is known yet" : "One expiry alone: there is no term") : "This instrument has no term", w, h);
+    if (all.length < 2) return this.say(c, data.n ? (bond ? riskAbsence(this.desk) || `No ${spread ? "spread" : "yield"} is known yet` : "One expiry alone: there is no term") : "This instrument has no term", w, h);
     const before = all.map((k) => (bond || !(k.change > -100) ? NaN : k.v / (1 + k.change / 100))), [lo, hi] = reach([...all.map((k) => k.v), ...before]);
-    const ref = this.desk.instruments.get(all[0].row), say = (v) => (bond ? num(v, 2) : price(v, ref ? Math.min(ref.decimals, 4) : 2, ref ? ref.price_format : 0));
+    const ref = this.desk.instruments.get(all[0].row), say = (v) => (bond ? num(v, spread ? 0 : 2) : price(v, ref ? Math.min(ref.decimals, 4) : 2, ref ? ref.price_format : 0));
     const right = w - AXIS, foot = h - 18, top = 16, root = (d) => Math.sqrt(d), d0 = root(all[0].days), d1 = root(all[all.length - 1].days);
     const X = (d) => 18 + ((root(d) - d0) / (d1 - d0 || 1)) * (right - 52), Y = (v) => top + ((hi - v) / (hi - lo)) * (foot - 10 - top);
     box(c, 0, foot, w, 1, T.line);
@@ -292,7 +292,7 @@ class TileChart extends FigureChart {
     if (name === "change") return [signed(v, 2) + " %", hue(v)];
     if (name === "vs_vwap" || name === "z_spread_bp") return [signed(v, 1) + " bp", name === "vs_vwap" ? hue(v) : T.text];
     if (name === "spread") return [num(v, 1) + " bp", v < 0 ? T.warn : T.text];
-    if (name === "pnl") return [signed(v / 1e3, Math.abs(v) < 1e4 ? 1 : 0) + " k", hue(v)];
+    if (name === "pnl") return [signed(v / 1e3, Math.abs(v) < 1e4 ? 1 : 0) + " " + thousands("k"), hue(v)];
     if (["volatility", "implied", "smile", "yield"].includes(name)) return [num(v, 2) + " %", T.text];
     if (name === "volume" || name === "position") return [quantity(v), T.text];
     return [number(v, 5), T.text];

@@ -55,12 +55,13 @@ class Term(Block):
 
     title: str = "Term"
     yields: bool = False  # Of a future on bonds those bonds' yields.
+    spreads: bool = False  # Of credit the spread over the curve.
 
     kind = "term"
 
     def spec(self) -> dict[str, Any]:
-        """Whether it is of yields."""
-        return Block.spec(self) | {"yields": self.yields}
+        """Whether it is of yields, or of spreads."""
+        return Block.spec(self) | {"yields": self.yields, "spreads": self.spreads}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import clickhouse_connect
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from app import chdb_http
 from tests.clickhouse import ClickHouse, spawn
 
 ROW = np.dtype([("n", "<u8"), ("x", "<f8"), ("name", "V8")])
@@ -189,6 +191,33 @@ def test_an_answer_cut_short_is_an_error(server: ClickHouse) -> None:
         assert not connect(server).query(query).result_rows
     with pytest.raises((ClickHouseError, OSError)):
         connect(server).raw_query(query, fmt="RowBinary")
+
+
+def test_a_small_answer_comes_whole(server: ClickHouse) -> None:
+    path, query = (
+        "/?default_format=RowBinary",
+        b"SELECT number, toString(number) FROM numbers(9000)",
+    )
+    assert get(server, f"{path}&wait_end_of_query=1", query) == get(server, path, query)
+    late = b"SELECT throwIf(number = 2000000) FROM numbers(3000000) SETTINGS max_block_size = 65536"
+    status, said = get(server, f"{path}&wait_end_of_query=1", late)
+    assert (status, b"throwIf" in said) == (500, True), "nothing had been sent"
+
+
+@pytest.mark.parametrize(("code", "refused"), [(696, False), (394, False), (243, True)])
+def test_an_insert_is_not_blamed_for_a_reader_that_left(
+    monkeypatch: pytest.MonkeyPatch, code: int, refused: bool
+) -> None:
+    met: list[dict[int, tuple[int, str]]] = [{}, {code: (1, "as the engine says it")}]
+    monkeypatch.setattr(chdb_http, "_errors", lambda _writer: met.pop(0))
+    head = b"INSERT INTO t FORMAT RowBinary\n"
+    given = (Mock(), head, [b"1"], {}, lambda: False)
+    given[0].send_insert().finish().rows_written = 5
+    if refused:
+        with pytest.raises(chdb_http.QueryError, match="as the engine says it"):
+            chdb_http._insert(*given)
+    else:
+        assert chdb_http._insert(*given) == 5
 
 
 def test_reads_do_not_wait_for_inserts(client: Client, server: ClickHouse) -> None:

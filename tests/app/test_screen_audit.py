@@ -12,7 +12,7 @@ import pytest
 
 from app import verification
 from app.settings import Settings, load
-from compute import evidence, keys, note, screen_proof, tape_check, tape_seal
+from compute import evidence, keys, note, outcome, screen_proof, tape_check, tape_seal
 from compute.archive import Archive
 from compute.evidence import Database
 from compute.proof import ProofError
@@ -148,6 +148,9 @@ def test_a_record_that_grows_is_judged_up_to_where_it_was(
     monkeypatch.setattr(tape_check, "READ_SLICES", 2)
     text, found, whole = verification.verify(settings_of(case), None, None, 1, afresh=True)
     assert whole, text
+    told = outcome.newest(outcome.outcomes_file(case.folder, case.archive.database))
+    assert told is not None
+    assert (told.verified, told.rows, told.slices) == (True, found["rows"], found["tape_slices"])
     tape.close()
     monkeypatch.undo()
     after = Database(case.archive).ends()
@@ -164,3 +167,13 @@ def test_a_record_that_grows_is_judged_up_to_where_it_was(
     text, _, whole = verification.verify(settings_of(case), None, None, 2, afresh=True)
     assert not whole
     assert "nobody has chained them" in text
+    path = outcome.outcomes_file(case.folder, case.archive.database)
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    told = outcome.newest(path)
+    assert told is not None
+    assert not told.verified
+    assert "nobody has chained them" in told.fault
+    outcome.append(path, told._replace(rows=7))
+    said = outcome.told(outcome.newest(path))
+    assert (said["verified"], said["verified_rows"]) == (False, 7)

@@ -22,6 +22,7 @@ def test_all_well_or_never_started_is_no_news() -> None:
         ("witness.0", {"state": "fault", "problem": "x"}, "the witness found a fault: x"),
         ("witness.0", {"behind_s": 1200.0}, "the witness is 20 min behind"),
         ("witness.0", {"digests": "they disagree"}, "they disagree"),
+        ("witness.0", {"verified": False, "verify_fault": "x"}, "audit verify found: x"),
         ("record.0", {"history_problem": "x"}, "bars and books of the past wait: x"),
     ],
 )
@@ -39,6 +40,8 @@ def test_what_is_wrong_is_said(role: str, changed: dict[str, object], said: str)
         ({"now_ms": NOW - 20_000}, "late"),
         ({"state": "fault", "problem": "x"}, "wrong"),
         ({"digests": "live and record disagree"}, "wrong"),
+        ({"verified": True, "verified_ms": 3.0, "verified_rows": 7}, "agree"),
+        ({"verified": False, "verified_ms": 3.0, "verified_rows": 7}, "wrong"),
     ],
 )
 def test_figures_for_the_strip(changed: dict[str, object], proof: str) -> None:
@@ -46,8 +49,8 @@ def test_figures_for_the_strip(changed: dict[str, object], proof: str) -> None:
     found = figures(health, NOW)
     assert found["proof"] == proof
     assert found["digests_ms"] == 7.0
+    assert found["verified_rows"] == changed.get("verified_rows")
 
 
 def test_without_a_witness_nothing_is_known() -> None:
-    unknown = {"countersigned_ms": None, "digests_ms": None, "proof": None}
-    assert figures({}, NOW) == unknown
+    assert set(figures({}, NOW).values()) == {None}

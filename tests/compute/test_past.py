@@ -9,6 +9,7 @@ from compute.engine import Engine
 from compute.enriched import ENRICHED
 from compute.fold import Fold
 from compute.gather import fill
+from compute.mend import Mender
 from compute.row import SCHEMA
 from compute.table import BOOKS, INSTRUMENTS, POSITIONS
 from ingest import condition
@@ -96,6 +97,59 @@ def test_bars_say_what_the_events_say(archive: Archive, cut: int) -> None:
         same(archive, step_s)
     archive.command(f"OPTIMIZE TABLE {archive.database}.bars FINAL")
     same(archive, 60)
+
+
+def test_bars_that_lost_trades_stand_corrected(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = events(3_000, 21)
+    for at in np.flatnonzero(made["kind"] == Kind.BUST):  # Of trades that the recorder still knows.
+        mine = (made["instrument"] == made["instrument"][at]) & (made["kind"] == Kind.TRADE)
+        voided, moment = made[np.flatnonzero(mine[:at])[-2]].copy(), made["ts_event"][at]
+        voided["kind"], voided["ts_event"] = Kind.BUST, moment
+        made[at] = voided
+    made["ts_event"][-40:] = START_NS + np.arange(40) * SECOND_NS  # Much too late.
+    rows, mender = blocks(made, 10), Mender(archive)
+    fold = Fold(archive, mender.add)
+    corrections = f"SELECT count(), sum(voids) FROM {archive.database}.corrections WHERE span_s = "
+    asked: list[str] = []
+    raw = archive.raw
+    monkeypatch.setattr(
+        archive, "raw", lambda query, *a, **more: (asked.append(query), raw(query, *a, **more))[1]
+    )
+
+    def take(parts: list[np.ndarray]) -> None:
+        for part in parts:
+            record(archive, part)
+            fold.add([part])
+        fold.flush()
+
+    take(rows[:-4])
+    for now, newest_ns in ((0.0, 0), (40.0, START_NS + 60 * SECOND_NS)):
+        assert not mender.step(now, newest_ns), "no minute is over yet"
+    assert mender.due
+    assert mender.step(80.0, START_NS + 900 * SECOND_NS)
+    assert not mender.due
+    busted = archive.rows(f"SELECT uniq(id) FROM {archive.database}.voids WHERE ts_trade > 0")[0][0]
+    for span_s in bars.SPANS_S:
+        count, left_out = archive.rows(f"{corrections}{span_s}")[0]
+        assert left_out == busted > count - 1 > 10 or span_s == 60
+    assert archive.rows(f"SELECT min(ts_trade) > 0 FROM {archive.database}.voids")[0][0]
+    asked.clear()
+    for step_s in (1, 5, 60, 120):
+        same(archive, step_s)
+    assert not any(".events " in query for query in asked), "nothing is made anew again"
+    assert any(".corrections " in query for query in asked)
+    take(rows[-4:])  # What comes to a corrected bar later counts.
+    for step_s in (1, 60):
+        same(archive, step_s)
+    archive.command(f"TRUNCATE TABLE {archive.database}.corrections")
+    later = Mender(archive)
+    for now in (0.0, 40.0):
+        later.step(now, START_NS + 900 * SECOND_NS)
+    asked.clear()
+    same(archive, 60)
+    assert not any(".events " in query for query in asked), "it found what was left"
 
 
 @pytest.mark.parametrize("flushed", [0, 9])

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from compute import chain, tape_seal
+from compute import chain, progress, tape_check, tape_seal
 from compute.archive import Archive
 from compute.asof import read_slices
 from compute.batch import pack_batch
+from compute.progress import Progress
 from compute.tape import Tape, TapeError
 from compute.tape_check import Tally, check
 from compute.tape_row import COLUMNS, packed, seal
@@ -64,9 +66,9 @@ def case(whole: Case) -> Iterator[Case]:
         whole.archive.command(f"INSERT INTO taped.{table} SELECT * FROM taped.kept_{table}")
 
 
-def tallied(case: Case, retained: int = 0) -> Tally:
+def tallied(case: Case, retained: int = 0, progress: Progress | None = None) -> Tally:
     kept = {"tape": retained, "screens": retained}
-    return check(case.archive, tape_seal.read(case.archive), kept)
+    return check(case.archive, tape_seal.read(case.archive), kept, progress=progress)
 
 
 def test_a_tape_as_it_was_sealed_passes_and_is_under_the_roots(case: Case) -> None:
@@ -76,6 +78,37 @@ def test_a_tape_as_it_was_sealed_passes_and_is_under_the_roots(case: Case) -> No
     assert tally.faults == []
     assert tally.slices > 40
     assert (tally.since, tally.expired) == (0, 0)
+
+
+def test_a_run_that_was_broken_off_goes_on_behind_the_last_slice(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tape_check, "READ_SLICES", 4)
+    monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
+    whole, left = tallied(case), [2]
+
+    def broken_off(_slices: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    path, kept = tmp_path / "progress.json", {"tape": 0, "screens": 0}
+    first = Progress(path, "a")
+    first.heads = case.verify().heads
+    with pytest.raises(KeyboardInterrupt):
+        check(case.archive, tape_seal.read(case.archive), kept, broken_off, first)
+    again, read = Progress(path, "a"), []
+    assert again.load()
+    assert again.streams == first.streams
+    stated = tape_seal.read(case.archive)
+    assert check(case.archive, stated, kept, read.append, again) == whole
+    done = sum(one.slices for one in first.streams.values())
+    assert 0 < done == whole.slices - sum(read)
+    ((table, stream), reached), *_ = first.streams.items()
+    last = reached.number
+    case.change(table, f"DELETE WHERE stream = '{stream}' AND number = {last + 1}")
+    found = tallied(case, progress=first)
+    assert any(f"does not follow from slice {last}" in what for what in found.faults), found
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two web servers behind nginx, a real page, and servers that die, hang and are started anew."""
+"""Two web servers behind nginx, a real page, and servers that die, hang, go blind, begin anew."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ from bench import teller
 from bench.farm import farm
 from tests.browser import chromium
 from tests.kafka import free_ports
+from tests.proxy import Proxy
 from tests.web import until
 
 BACK_SECONDS = 60
@@ -32,7 +33,10 @@ def servers(tmp_path_factory, require):
         folder = tmp_path_factory.mktemp("farm")
         address = stack.enter_context(teller.redis(folder))
         told = teller.Teller(address)
-        made = stack.enter_context(farm(folder, address, free_ports(3), 2))
+        wires = [stack.enter_context(Proxy(address)) for _ in range(2)]  # Each server's to Redis.
+        known = [wire.address for wire in wires]
+        made = stack.enter_context(farm(folder, known, free_ports(3), 2))
+        made.wires = dict(zip(made.ports, wires, strict=True))
         stack.enter_context(told.telling(20.0))
         yield made
 
@@ -112,6 +116,21 @@ def test_a_server_that_hangs_is_left(page, servers):
     painted_on(page)
     assert page.evaluate(STATE) == before
     assert here(page) != server, "what it has to say now comes too late"
+
+
+@pytest.mark.requires("chromium", "nginx")
+def test_a_server_without_a_market_is_left_for_one_that_has_it(page, servers):
+    before, server = page.evaluate(STATE), here(page)
+    servers.wires[server].cut()
+    try:
+        page.wait_for_function(LIVE, arg=str(server), timeout=BACK_SECONDS * 1000)
+        painted_on(page)
+        assert page.evaluate(STATE) == before
+        assert len(page.evaluate("() => tickglass.link().gaps")) == 1, (
+            "it is said that nothing came"
+        )
+    finally:
+        servers.wires[server].heal()
 
 
 @pytest.mark.requires("chromium", "nginx")

@@ -153,7 +153,7 @@ def look(port: int, send_second, picture: Path) -> None:
         page.on("request", lambda r: "127.0.0.1" in r.url or foreign.append(r.url))
         page.goto(f"http://127.0.0.1:{port}/overview")
         page.wait_for_function("() => window.tickglass && window.tickglass.stats().total > 0")
-        page.keyboard.press("/")
+        page.keyboard.press("f")
         page.keyboard.type("WALK")
         cell = f"window.tickglass.cell({NOBODY}, 'last')"
         page.wait_for_function(f"() => {cell} && {cell}.text === '1,234.5678'")

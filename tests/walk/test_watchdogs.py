@@ -109,7 +109,7 @@ def test_a_frame_is_followed_from_kafka_to_glass(product):
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         page.goto(f"http://127.0.0.1:{product.port}/overview")
         page.wait_for_function("() => window.tickglass && window.tickglass.stats().total > 0")
-        page.keyboard.press("/")
+        page.keyboard.press("f")
         page.keyboard.type("WALK")
         page.wait_for_function(f"() => window.tickglass.cell({NOBODY}, 'last')")
         number = next(NUMBERS)

@@ -195,7 +195,7 @@ def test_groups_sum_what_can_be_summed_and_open_and_shut(open_page, sessions) ->
     page.wait_for_timeout(1000)
     head = page.get_by_role("grid", name="Blotter").get_by_role("row").nth(1)
     assert head.get_attribute("aria-expanded") == "false"
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     page.keyboard.type("AAP")
     settle(page)
     symbols = np.array([row.symbol for row in universe(1500)])

@@ -188,7 +188,7 @@ def test_a_click_on_a_head_sorts(open_page, still) -> None:
 
 def test_search_filters_and_an_empty_result_has_its_way_back(open_page, still) -> None:
     page = open_page(still)
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     page.keyboard.type("AAP")
     page.wait_for_function(
         "() => tickglass.rows().slice(0, 30)"
