@@ -108,7 +108,8 @@ class Page:
         script = """() => [tickglass.rows(), tickglass.columns()]"""
         rows, columns = self.live.evaluate(script)
         names = [name for name in columns if name in ("bid", "ask", "last", "vwap")]
-        value = "(tickglass.cell(row, name) || {}).value ?? null"
+        # What has not traded yet is not a number, on the page as in Redis.
+        value = "((v) => (v === v ? v : null))((tickglass.cell(row, name) || {}).value ?? null)"
         shown = self.live.evaluate(
             f"([rows, names]) => rows.map((row) => names.map((name) => {value}))", [rows, names]
         )
@@ -161,7 +162,7 @@ def judged(wired: Wired, page: Page) -> int:
     """The market stands still: rows on record; AssertionError where anything is wrong."""
     with wired.quiet():
         rows = wired.account()
-        assert wired.untrue() == 0, "Redis and the record differ"
+        until(lambda: wired.untrue() == 0, SAID_SECONDS, lambda: "Redis and the record differ")
         until(lambda: page.shows_all(wired), SAID_SECONDS, lambda: "page and Redis differ")
     assert page.live.evaluate("() => window.same") == 1, "the page was loaded again"
     return rows
