@@ -100,20 +100,22 @@ class Flow:
 
 class _Oidc(Handler):
     async def flow(self) -> Flow:
-        """Of this process; the provider is asked to describe itself once."""
+        """Of this process; the provider describes itself once, for each place we are served as."""
         oidc = self.door.people.access.oidc
         if oidc is None:
             raise OidcError("no provider is named in the access file")
-        if self.door.flow is None or self.door.flow.oidc != oidc:
-            scheme = "https" if self.encrypted() else "http"
-            back = f"{scheme}://{self.request.host}/login/oidc/back"
-            self.door.flow = await asyncio.to_thread(Flow, oidc, back)
-        found: Flow = self.door.flow
+        if self.request.host not in self.door.origins:
+            raise OidcError(f"{self.request.host} is no origin that pages are served from")
+        scheme = "https" if self.encrypted() else "http"
+        back = f"{scheme}://{self.request.host}/login/oidc/back"
+        found: Flow | None = self.door.flow
+        if found is None or (found.oidc, found.back) != (oidc, back):
+            found = self.door.flow = await asyncio.to_thread(Flow, oidc, back)
         return found
 
     def failed(self, error: Exception) -> None:
         """Nobody is signed in; a page says so, with a way back."""
-        self.door.tell("", "sign_in_refused", f"provider, {self.request.remote_ip}: {error}"[:200])
+        self.door.tell("", "sign_in_refused", f"provider, {self.address}: {error}"[:200])
         self.set_status(502)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"Nobody was signed in: {error}. Go back and try again.")

@@ -178,6 +178,12 @@ class Handler(RequestHandler):
         """Whether the browser asks by https, of us or of a proxy before us."""
         return _encrypted(self.request)
 
+    @property
+    def address(self) -> str:
+        """Where it asks from. We listen on loopback: who else comes, comes by a proxy that says."""
+        told = self.request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        return told or str(self.request.remote_ip)
+
     def initialize(self, door: Door) -> None:
         """See `Door`."""
         self.door = door
@@ -193,7 +199,7 @@ class Handler(RequestHandler):
     def welcome(self, signed: Signed, how: str) -> None:
         """Write the cookie and put it on record."""
         self.write_cookie(signed)
-        self.door.tell(signed.person, "sign_in", f"{how} from {self.request.remote_ip}")
+        self.door.tell(signed.person, "sign_in", f"{how} from {self.address}")
 
     def write_cookie(self, signed: Signed | None) -> None:
         """The cookie of that person; of nobody: forget it."""
@@ -253,14 +259,14 @@ class SignIn(Handler):
         person, password = str(told.get("person", "")), str(told.get("password", ""))
         if not self.from_us():
             self.refuse(403, "this form is not ours")
-        elif not self.door.may_try(self.request.remote_ip or "", person[:80]):
-            self.door.tell(person[:80], "sign_in_refused", f"too often, {self.request.remote_ip}")
+        elif not self.door.may_try(self.address, person[:80]):
+            self.door.tell(person[:80], "sign_in_refused", f"too often, {self.address}")
             self.refuse(429, "too many tries: wait a minute")
         elif signed := await self.door.of_password(person, password):
             self.welcome(signed, "password")
             self.set_status(204)
         else:
-            self.door.tell(person[:80], "sign_in_refused", f"from {self.request.remote_ip}")
+            self.door.tell(person[:80], "sign_in_refused", f"from {self.address}")
             self.refuse(403, "that is not the password of that person")
 
 
@@ -273,7 +279,7 @@ class Exchange(Handler):
         if not self.from_us():
             self.refuse(403, "this form is not ours")
             return
-        if not self.door.may_try(self.request.remote_ip or ""):
+        if not self.door.may_try(self.address):
             self.refuse(429, "too many tries: wait a minute")
             return
         try:
@@ -342,7 +348,7 @@ class SignOut(Handler):
 
 def routes(door: Door) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """The sign-in's routes."""
-    from app.oidc import Back, Begin  # Loads nothing until the firm's sign-in is asked for.
+    from app.oidc import Back, Begin  # Its client loads slowly: only where people sign in.
 
     handlers: dict[str, type[RequestHandler]] = {
         "/login": SignIn,
