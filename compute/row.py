@@ -139,6 +139,29 @@ def native_frame(
     return whole, targets
 
 
+def from_native(data: bytes, shape: np.dtype) -> np.ndarray:
+    """Rows (of the packed dtype `shape`) of successive blocks in format Native, as they came.
+
+    ValueError where the bytes are not whole blocks of just these columns.
+    """
+    heads = [_head(name, kind) for name, kind in columns(shape)]
+    parts, at = [], 0
+    while at < len(data):
+        wide, at = _number_at(data, at)
+        count, at = _number_at(data, at)
+        if wide != len(heads):
+            raise ValueError(f"a block of {wide} columns where {len(heads)} were asked for")
+        rows = np.empty(count, shape)
+        for name, head in zip(shape.names or (), heads, strict=True):
+            if data[at : at + len(head)] != head:
+                raise ValueError(f"{data[at : at + len(head)]!r} where column {name} should begin")
+            at += len(head)
+            rows[name] = np.frombuffer(data, shape[name], count, at)
+            at += count * shape[name].itemsize
+        parts.append(rows)
+    return np.concatenate(parts) if parts else np.empty(0, shape)
+
+
 def _head(name: str, kind: str) -> bytes:
     return b"".join((number(len(name)), name.encode(), number(len(kind)), kind.encode()))
 
@@ -151,6 +174,17 @@ def number(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def _number_at(data: bytes, at: int) -> tuple[int, int]:
+    """The number (LEB128) that begins at `at`, and where it ends; ValueError where it is torn."""
+    value = shift = 0
+    for place in range(at, min(at + 10, len(data))):
+        value |= (data[place] & 127) << shift
+        shift += 7
+        if data[place] < 128:
+            return value, place + 1
+    raise ValueError(f"no number at byte {at} of {len(data)}")
 
 
 def token_of(sealed: Sequence[Sealed]) -> str:
