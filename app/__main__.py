@@ -18,6 +18,7 @@ from app import (
     audit_commands,
     check_commands,
     doctor_commands,
+    quarantine_commands,
     worker_commands,
 )
 from app.process import Stop, end_with, run, say
@@ -285,7 +286,7 @@ def front(
     settings = load(port=port, web=web, data=data)
     from app import front as room
 
-    room.become(settings.port, room.servers(settings.port, settings.web), settings.data / "nginx")
+    room.become(settings, settings.data / "nginx")
 
 
 @cli.command()
@@ -555,6 +556,7 @@ def _run(role: str, settings: Settings, make: Any) -> Never:
 
 
 worker_commands.add(cli, _need, _run)
+quarantine_commands.add(cli, _need)
 
 
 def _announcer(file: Path | None) -> Any:
@@ -570,7 +572,10 @@ def _announcer(file: Path | None) -> Any:
 
 def main() -> None:
     """The whole command line, with every error turned into a sentence."""
+    from app.settings import refuse_secrets
+
     try:
+        refuse_secrets(sys.argv)
         cli(prog_name="./tickglass")
     except SettingsError as error:
         _end(str(error), USAGE)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.settings import SettingsError, load
+from app.settings import SettingsError, load, without_password
 
 File = Annotated[Path | None, typer.Option("--access", help="Access file.")]
 access = typer.Typer(no_args_is_help=True, help="Who may come in: people, services, sign-ins.")
@@ -20,17 +20,28 @@ def add(cli: typer.Typer) -> None:
 @access.command()
 def check(file: File = None) -> None:
     """Read the access file and say what it says."""
-    from app.people import read
+    from app.people import EVERYBODY, AccessError, read
+    from app.rights import RightsError
+    from ingest import fund
 
     settings = load(access=file)
     if settings.access is None:
         raise SettingsError("No access file is named: give --access, or TICKGLASS_ACCESS.")
     found = read(settings.access)
+    try:
+        rights = found.granted(fund.of(settings.fund))
+    except RightsError as error:
+        raise AccessError(f"{settings.access}: {error}") from None
     typer.echo(f"{len(found.passwords)} people with passwords: {', '.join(found.passwords)}")
     typer.echo(f"{len(found.keys)} services with keys: {', '.join(found.keys)}")
     typer.echo(f"frames of: {', '.join(found.portals) or 'nobody'}")
     typer.echo(f"a sign-in lasts {found.hours:g} hours unless it is renewed")
     typer.echo(f"the firm's sign-in: {found.oidc.issuer if found.oidc else 'none'}")
+    for person, may in sorted(rights.items()):
+        who = (
+            "everybody" if len(rights) == 1 else "everybody else" if person == EVERYBODY else person
+        )
+        typer.echo(f"{who} sees {may.words()}")
 
 
 @access.command()
@@ -70,7 +81,7 @@ def end(
     People(settings.access, "", bus, settings.data / SIGNED_OUT).sign_out(person)
     if person not in bus.signed_out():
         raise SettingsError(
-            f"Redis at {settings.redis} does not answer: {person} is signed out on this machine, "
-            "and elsewhere once Redis is back."
+            f"Redis at {without_password(settings.redis)} does not answer: {person} is signed out "
+            "on this machine, and elsewhere once Redis is back."
         )
     typer.echo(f"{'Everybody' if person == '*' else person} is signed out everywhere.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from compute.table import BOOKS_MAX
 
-KINDS = ("acknowledge", "what_if")
+KINDS = ("acknowledge", "what_if", "refused", "replay")
 TRADES_MAX = 200
 TEXT_MAX = 64  # Letters of a person's name, of an alert's, and of the page's own id of a question.
 QUANTITY_MAX = 1e15
@@ -29,6 +29,13 @@ def ask(message: Mapping[str, Any], user: str, name: str) -> dict[str, Any]:
         if not isinstance(trades, list) or not 0 < len(trades) <= TRADES_MAX:
             raise ValueError(f"what_if takes a list of 1 to {TRADES_MAX} trades")
         return {"type": kind, "id": name, "trades": [_trade(trade) for trade in trades]}
+    if kind == "refused":
+        kept = message.get("kept")
+        return {"type": kind, "id": name, **({"kept": text_of(kept, "kept")} if kept else {})}
+    if kind == "replay":
+        person = user or text_of(message.get("person"), "person")
+        kept = text_of(message["kept"], "kept")
+        return {"type": kind, "id": name, "kept": kept, "person": person}
     if kind != "acknowledge":
         raise ValueError(f"a page asks for one of {KINDS}, not {kind!r:.40}")
     out = {"type": kind, "id": name, "alert": text_of(message["alert"], "alert")}

@@ -113,7 +113,7 @@ class PastHub(Hub):
         mirror = PastMirror(live.mirror, moment_ns)
         super().__init__(mirror, live.loop, live.role)
         mirror.listeners.clear()  # A picture is told once, when all of it is there.
-        self.past, self.screens = Past(archive), live.screens
+        self.past, self.screens, self.rights_of = Past(archive), live.screens, live.rights_of
         self.pictures: PastMirror = mirror
         if load_history:
             self.load_history = lambda row: load_history(row, self.pictures.moment_ns)
@@ -199,7 +199,7 @@ class PastHub(Hub):
             self.told, self._shown = moment.told, move
             self.pictures.show(moment)
         self.read_ms = (time.monotonic() - began) * 1e3
-        self._status_at = -1
+        self.strip.forget()
         if jumped:
             self._forget_order()
         self.tick()
@@ -211,7 +211,7 @@ class PastHub(Hub):
         if time.monotonic() - self._span_at > SPAN_SECONDS and not self._jumped:
             self._span_at = time.monotonic()
             self.span = await self._ask(self.past.span) or self.span
-            self._status_at = -1
+            self.strip.forget()
         ts = self.pictures.moment_ns
         fast = self.playing and self.speed > AHEAD_SPEED_MAX
         if ts != self._beside and not fast and not self._jumped:

@@ -7,6 +7,7 @@ record is read in threads, at most LOADS_MAX at a time; without a record charts 
 
 import asyncio
 import json
+import math
 import struct
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import numpy as np
 from app import curves
 from app.figures import KINDS, Figure, Past
 from app.mirror import Mirror
+from app.rights import NOT_PERMITTED, Rights, seen
 from app.view import NO_FEED, section
 
 FIGURE = 9  # Kind of the section.
@@ -29,10 +31,16 @@ _KINDS = {**KINDS, **curves.KINDS}
 _HEAD = struct.Struct("<4I")  # bytes of JSON, rows, columns, mode: 0 all, 1 written over by time
 
 
+# A figure's own name is the page's: whoever may see something else has another figure of it.
+Key = tuple[Rights, str]
+_OF_BOOKS = {"pnl": ("books", "pnl"), "holdings": ("positions", "value")}  # What they are made of.
+
+
 class Page(Protocol):
     """What is needed of app.session.Session."""
 
     transport: Any
+    rights: Rights
 
 
 class Hub(Protocol):
@@ -47,9 +55,9 @@ class Hub(Protocol):
 class Shown:
     """One figure that some page looks at, and how far it is."""
 
-    def __init__(self, key: str, figure: Figure) -> None:
+    def __init__(self, key: str, figure: Figure, rights: Rights) -> None:
         """Nothing told yet."""
-        self.key, self.figure = key, figure
+        self.key, self.figure, self.rights = key, figure, rights
         self.version = 0
         self.problem = ""
         self.due = 0.0
@@ -96,8 +104,8 @@ class Charts:
     def __init__(self, hub: Hub, past: Past | None = None) -> None:
         """`past` reads the record; None where there is none."""
         self.hub, self.past = hub, past
-        self.shown: dict[str, Shown] = {}
-        self.wishes: WeakKeyDictionary[Page, dict[str, int]] = WeakKeyDictionary()
+        self.shown: dict[Key, Shown] = {}
+        self.wishes: WeakKeyDictionary[Page, dict[Key, int]] = WeakKeyDictionary()
         self._loads = 0
 
     def wish(self, page: Page, message: Mapping[str, Any]) -> None:
@@ -107,17 +115,25 @@ class Charts:
         """
         mine = self.wishes.setdefault(page, {})
         if message.get("drop"):
-            mine.pop(str(message["drop"]), None)
+            mine.pop((page.rights, str(message["drop"])), None)
         if message.get("key") is None:
             return
-        key = str(message["key"])[:200]
+        key = page.rights, str(message["key"])[:200]
         if key not in self.shown:
             used = {name for wanted in self.wishes.values() for name in wanted}
             self.shown = {name: one for name, one in self.shown.items() if name in used}
             if len(self.shown) >= FIGURES_MAX or len(mine) >= WISHES_MAX:
                 raise ValueError("too many figures are looked at")
-            self.shown[key] = Shown(key, _KINDS[message["figure"]](message, self.hub.mirror))
+            self.shown[key] = self._made(message, *key)
         mine[key] = 0
+
+    def _made(self, message: Mapping[str, Any], rights: Rights, key: str) -> Shown:
+        kind = message["figure"]
+        one = Shown(key, _KINDS[kind](message, seen(self.hub.mirror, rights)), rights)
+        if kind in _OF_BOOKS and not rights.column(*_OF_BOOKS[kind]):
+            one.problem, one.due, one.load_due = NOT_PERMITTED, math.inf, math.inf
+            one.moved()
+        return one
 
     def step(self, now: float) -> int:
         """One round: refresh what is due and wake the pages that miss it; how many."""
@@ -158,7 +174,7 @@ class Charts:
         one.loading = True
         self._loads += 1
         task = asyncio.get_running_loop().run_in_executor(
-            None, one.figure.load, self.past, self.hub.mirror.now_ns()
+            None, one.figure.load, seen_past(self.past, one.rights), self.hub.mirror.now_ns()
         )
         task.add_done_callback(lambda done: self._loaded(one, done))
 
@@ -177,11 +193,36 @@ class Charts:
         """The page has nothing (it came back): everything is told to it again."""
         self.wishes[page] = dict.fromkeys(self.wishes.get(page, {}), 0)
 
+    def drop(self, page: Page) -> None:
+        """The page may see something else from now on: it asks again."""
+        self.wishes.pop(page, None)
+
     async def run(self) -> None:
         """Rounds for ever."""
         while True:
             await asyncio.sleep(TURN_SECONDS)
             self.step(time.monotonic())
+
+
+class _SeenPast:
+    """The record without the P&L of books that may not be seen; prices are everybody's."""
+
+    def __init__(self, past: Past, rights: Rights) -> None:
+        self.rights, self.past = rights, past
+        self.bars, self.lasts, self.levels = past.bars, past.lasts, past.levels
+
+    def books(self, from_ns: int, to_ns: int, step_s: int) -> np.ndarray:
+        """See Past."""
+        if not self.rights.column("books", "pnl"):
+            return np.zeros((0, 3))
+        rows = self.past.books(from_ns, to_ns, step_s)
+        mine = self.rights.books
+        return rows if mine is None else rows[np.isin(rows[:, 0], [*mine])]
+
+
+def seen_past(past: Past, rights: Rights) -> Past:
+    """The record itself where nothing is withheld."""
+    return past if rights.everything else _SeenPast(past, rights)
 
 
 class Record:

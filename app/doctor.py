@@ -15,15 +15,16 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
-from app import front, probe
+from app import certificate, front, probe
 from app.settings import ROOT, Settings, misspelt, without_password
 from app.ticket import SECRET_FILE
 from ingest import clock
+from ingest.address import parse
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 GIB = 2**30
@@ -34,6 +35,7 @@ CORES_MIN = 4
 SECRET_CHARACTERS_MIN = 32
 CLOCK_WARNING_MS, CLOCK_BAD_MS = 5.0, 100.0  # What latency figures and a regulator bear.
 COPIES, IN_SYNC = 3, 2
+DAY_NS, CERTIFICATE_WARNING_DAYS = 86_400 * 10**9, 21
 REDIS_OLDEST, CLICKHOUSE_OLDEST = (6, 2), (24, 3)
 
 
@@ -113,7 +115,7 @@ def _disk(settings: Settings) -> Found:
 
 def _secrets(settings: Settings) -> Found:
     audit = settings.audit_folder
-    paths = [*sorted(audit.glob("*.key")), settings.data / SECRET_FILE]
+    paths = [*sorted(audit.glob("*.key")), settings.data / SECRET_FILE, *_named(settings)]
     there = [path for path in paths if path.exists()]
     wrong = [path for path in there if stat.S_IMODE(path.stat().st_mode) & 0o077]
     for path in wrong:
@@ -130,6 +132,15 @@ def _secrets(settings: Settings) -> Found:
         )
 
 
+def _named(settings: Settings) -> Iterator[Path]:
+    """Secrets that lie where the settings say."""
+    if settings.certificate_key:
+        yield settings.certificate_key
+    for address in (settings.kafka, settings.redis, settings.clickhouse):
+        files = parse(address).files
+        yield from (Path(files[name]) for name in ("key", "password_file") if name in files)
+
+
 def _origins(settings: Settings) -> Found:
     wrong = 0
     for origin in filter(None, settings.origins.split(",")):
@@ -144,19 +155,43 @@ def _origins(settings: Settings) -> Found:
 
 def _doors(settings: Settings) -> Found:
     """Passwords and encryption, where an address leaves this machine."""
-    for name in ("redis", "clickhouse"):
+    for name in ("kafka", "redis", "clickhouse"):
         address = str(getattr(settings, name))
-        # One address of several is enough: they share scheme and password.
-        place = urlsplit(address.split(",", maxsplit=1)[0]) if address else None
-        if place is None or place.scheme == "unix" or _here(place.hostname or ""):
+        place = parse(address)
+        hosts = [host.rpartition(":")[0] or host for host in place.hosts]
+        if all(map(_here, hosts)):  # Also where it is no address, or a socket's path.
             continue
         shown = without_password(address)
-        if not place.password:
-            remedy = "Give it a user with a password, and name both in the address."
-            yield Finding(BAD, name, f"{shown} has no password", remedy)
-        if place.scheme.partition("+")[0] not in ("rediss", "https"):
-            remedy = "Use rediss:// or https://."
+        if not (place.password or "certificate" in place.files):
+            remedy = "Give it a user, and name both in the address: user@...?password_file=FILE."
+            yield Finding(BAD, name, f"{shown} has neither password nor certificate", remedy)
+        if not place.encrypted:
+            remedy = "Use rediss://, https:// and ssl:// or sasl_ssl:// (deploy/roles.md)."
             yield Finding(WARNING, name, f"{shown} is not encrypted", remedy)
+        if place.secret:
+            remedy = "Put it into a file: user@...?password_file=FILE."
+            yield Finding(WARNING, name, f"the password stands in the address {shown}", remedy)
+
+
+def _pages(settings: Settings) -> Found:
+    """The certificate of the pages, and that nobody gets them in the clear."""
+    if settings.certificate is None:
+        if settings.everywhere:
+            remedy = "Name TICKGLASS_CERTIFICATE and TICKGLASS_CERTIFICATE_KEY."
+            yield Finding(BAD, "pages", f"on {settings.listen} without encryption", remedy)
+        return
+    found = certificate.read(settings.certificate, settings.certificate_key)
+    days = (found.ends_ns - clock.now_ns()) / DAY_NS
+    if days < CERTIFICATE_WARNING_DAYS:
+        level = BAD if days < 0 else WARNING
+        text = f"{settings.certificate} ends in {days:.0f} days"
+        yield Finding(level, "pages", text, "Renew it, then end nginx: it starts with the new one.")
+    hosts = [origin.partition(":")[0] for origin in settings.origins.split(",") if origin]
+    if strange := [host for host in hosts if not found.covers(host)]:
+        text = f"{settings.certificate} does not stand for {', '.join(strange)}"
+        yield Finding(BAD, "pages", text, "Have one made with these names.")
+    elif days >= CERTIFICATE_WARNING_DAYS:
+        yield Finding(GOOD, "pages", f"encrypted; the certificate holds for {days:.0f} days")
 
 
 def _here(host: str) -> bool:
@@ -188,7 +223,7 @@ def _kafka(settings: Settings) -> Found:
         remedy = "See what keeps a broker from following."
         yield Finding(BAD, "Kafka", f"copies are behind: {', '.join(sorted(behind))}", remedy)
     few = [topic for topic in counts if found[topic].copies < COPIES]
-    if few and not all(_here(one.rpartition(":")[0]) for one in settings.kafka.split(",")):
+    if few and not all(_here(one.rpartition(":")[0]) for one in parse(settings.kafka).hosts):
         remedy = f"Use replication {COPIES} with min.insync.replicas {IN_SYNC}."
         yield Finding(WARNING, "Kafka", f"{len(few)} topics have too few copies", remedy)
     partitions = next(iter(counts.values()), 0)
@@ -291,20 +326,20 @@ def _machine(settings: Settings) -> Found:
     elif files != resource.RLIM_INFINITY and files < FILES_MIN:
         text = f"a process may open {files} files at first"
         yield Finding(WARNING, "machine", text, f"ulimit -n {FILES_MIN}")
-    if settings.web > 1 and not front.program():
-        text = f"{settings.web} web servers and no nginx before them"
+    if settings.fronted and not front.program():
+        text = "several web servers or a certificate, and no nginx before them"
         yield Finding(BAD, "machine", text, "apt-get install nginx")
 
 
 def _web(settings: Settings) -> Found:
-    for number in {settings.port, *front.servers(settings.port, settings.web)}:
+    for number in {settings.port, *front.ports(settings)}:
         if not probe.listening(number) and (problem := probe.port(number)):
             yield Finding(BAD, "web", problem)
     yield Finding(GOOD, "web", f"port {settings.port} on loopback")
 
 
 CHECKS: tuple[Check, ...] = (
-    *(_program, _environment, _machine, _host_clock, _disk, _secrets, _origins, _doors),
+    *(_program, _environment, _machine, _host_clock, _disk, _secrets, _origins, _doors, _pages),
     *(_kafka, _redis, _clickhouse, _web),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.grouping import group_key
+from app.rights import ALL, Rights
 from app.view import (
     BY_CLASS,
     BY_SYMBOL,
@@ -26,14 +27,15 @@ SORTS_MAX = 4  # Columns that one sort may name.
 class Feed:
     """What one block of a page is fed: a viewport, a series, or the status."""
 
-    def __init__(self, index: int, spec: dict[str, Any]) -> None:
-        """`spec` is one entry of the desk's list of feeds."""
-        self.index, self.kind = index, spec["kind"]
+    def __init__(self, index: int, spec: dict[str, Any], rights: Rights = ALL) -> None:
+        """`spec` is one entry of the desk's list of feeds; `rights` are of who looks."""
+        self.index, self.kind, self.rights = index, spec["kind"], rights
         self.key: ViewKey | None = None
         self.first, self.count, self.version = 0, 0, -1
         self.since, self.turn = -1, -1  # Of a table of totals: what it has, when it was sent.
         if self.kind == "grid":
-            self.key = view_key(spec["table"], spec["columns"], spec.get("match"))
+            key = view_key(spec["table"], spec["columns"], spec.get("match"))
+            self.key = key._replace(rights=rights)
             self.count = int(spec.get("rows", 0))
         self.row = int(spec.get("row", -1))
         self.series_ms = -1.0  # t of the newest point sent; -1: send the whole series
@@ -45,6 +47,13 @@ class Feed:
         """The page has nothing of it."""
         self.version, self.series_ms, self.status_at = -1, -1.0, 0
         self.since, self.turn = -1, -1
+
+    def entitle(self, rights: Rights) -> None:
+        """Who looks may see something else from now on; the page has nothing of it yet."""
+        self.rights = rights
+        if self.key:
+            self.key = self.key._replace(rights=rights, held=0)
+        self.forget()
 
     @property
     def state(self) -> tuple[Any, ...]:

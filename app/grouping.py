@@ -125,6 +125,8 @@ class Grouped(View):
 
     def kind(self, place: int) -> str:
         """What a head may do with the view's column: sum, last, count or none."""
+        if not self.allowed[place]:
+            return "none"
         column = column_at(self.key.table, int(self.columns[place]))
         return "count" if column.name in COUNTS else column.aggregate
 
@@ -132,15 +134,18 @@ class Grouped(View):
         """Sums of all heads, and marks where they differ from those before."""
         if not self._kinds:
             self._kinds = [self.kind(place) for place in range(len(self.columns))]
-        rows, heads = self._summed, len(self._ids) - 1
+        rows, places, heads = self._summed, self._places, len(self._ids) - 1
+        if self.guarded:  # In an order that stays a row may have become another book's.
+            may = self.may(rows)
+            rows, places = rows[may], places[may]
         sums = np.full((heads + 1, len(self.columns)), np.nan)
         for place, kind in enumerate(self._kinds):
             if kind == "count":
-                sums[:heads, place] = np.bincount(self._places, minlength=heads)[:heads]
+                sums[:heads, place] = np.bincount(places, minlength=heads)[:heads]
                 sums[heads, place] = len(rows)
             elif kind in ("sum", "last") and len(rows):
                 values = View.values(self, rows, np.full(len(rows), place))
-                sums[:, place] = _fold(kind, values, self._places, heads)
+                sums[:, place] = _fold(kind, values, places, heads)
         same = sums.shape == self._sums.shape and self._marked_for == self._ids.tobytes()
         if not same:
             self._marks = np.full(sums.shape, self.mirror.sequence, np.int64)

@@ -21,6 +21,7 @@ from compute.bus import BusError
 LOOK_SECONDS = 0.4  # With SILENT_SECONDS and a push at once: a hung role is told in two seconds.
 ANSWER_SECONDS = 2.0
 LOOP_LATE_SECONDS = 1.0
+METRICS = "/metrics"
 READY = "/ready"  # Asked by whoever shares out pages, without a key.
 _UNITS = {"_per_s": "_per_second", "_s": "_seconds", "_ms": "_milliseconds"}
 _QUANTILES = {"_p50": "0.5", "_p99": "0.99", "_p999": "0.999"}

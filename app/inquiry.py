@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from app import provenance
 from app.provenance import Question
+from app.rights import Rights, seen
 from app.view import ANSWER, NO_FEED, json_section
 
 AT_ONCE = 2
@@ -24,6 +25,7 @@ class Page(Protocol):
     """What is needed of app.session.Session."""
 
     transport: Any
+    rights: Rights
     answers: list[bytes]
 
 
@@ -50,11 +52,14 @@ class Inquiries:
 
     def ask(self, page: Page, message: Mapping[str, Any]) -> None:
         """Take a page's message; what is wrong with it, the page is told."""
-        mirror = self.hub.mirror
+        mirror = seen(self.hub.mirror, page.rights)
         try:
             asked = provenance.question(mirror.tables, mirror.reference, message, mirror.now_ns())
         except ValueError as error:
             self._tell(page, {"id": message.get("id"), "error": str(error)})
+            return
+        if said := provenance.permitted(page.rights, asked, {}):
+            self._tell(page, said)
             return
         if self.hub.charts.past is None:
             self._tell(page, {"id": asked.id, "error": "nothing is on record: no ClickHouse"})
@@ -82,7 +87,8 @@ class Inquiries:
     def _done(self, page: Page, asked: Question, done: "asyncio.Future[dict[str, Any]]") -> None:
         self._busy.discard(page)
         error = done.exception()
-        self._tell(page, {"id": asked.id, "error": str(error)} if error else done.result())
+        answer = {"id": asked.id, "error": str(error)} if error else done.result()
+        self._tell(page, provenance.permitted(page.rights, asked, answer))
         self._start()
 
     def _tell(self, page: Page, answer: dict[str, Any]) -> None:

@@ -121,9 +121,11 @@ def _risk(settings: Settings) -> Loop:
     from compute.exposure import Exposure
     from compute.follow import ReferenceFollower
     from compute.quant_part import QuantPart
+    from compute.quarantine import Quarantine
     from compute.rates_part import RatesPart, rehearsed
     from compute.risk import Risk
     from compute.warm import Deferred, Task, Warming
+    from ingest.kept import KeptSource, Replayer
     from ingest.source import ALERTS_TOPIC, SELDOM, Publisher, Source
 
     bus, topic = Bus(settings.redis), PatientRows(settings.kafka, "risk")
@@ -155,7 +157,8 @@ def _risk(settings: Settings) -> Loop:
         attribution,
         QuantPart(settings.layout_folders),
     )
-    alerts = Alerts(exposure, bus, Publisher(settings.kafka, once=True))
+    refused = Quarantine(KeptSource(settings.kafka), Replayer(settings.kafka))
+    alerts = Alerts(exposure, bus, Publisher(settings.kafka, once=True), quarantine=refused)
     told = Source(settings.kafka, "risk", patience=SELDOM, topics=(ALERTS_TOPIC,))
     alerts.restore(told.read_since(clock.now_ns() - RESTORE_NS))
     told.close()
@@ -238,7 +241,7 @@ def tape(settings: Settings) -> Loop:
 
 def _fund(settings: Settings) -> Fund:
     """The books and limits that the user named, or the demo's."""
-    return fund.load(settings.fund) if settings.fund else fund.DEMO
+    return fund.of(settings.fund)
 
 
 def compile_kernels(engine: Engine, folder: Path) -> None:

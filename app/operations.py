@@ -37,12 +37,16 @@ def section_of(feed: int, reports: Told, watch: Watch | None) -> bytes:
 
 def whole(reports: Told, watch: Watch) -> dict[str, Any]:
     """All of it, as the page reads it (app/blocks/operations.js)."""
-    live = reports_room.of(reports, "live")
+    live, risk = (reports_room.of(reports, role) for role in ("live", "risk"))
     webs = [one for one in watch.roles if one.role.startswith("web.")]
     return {
         "state": watch.state,
         "roles": [_role(one) for one in watch.roles],
-        "refused": {"count": live.get("quarantined"), "reasons": live.get("reasons") or {}},
+        "refused": {
+            "count": live.get("quarantined"),
+            "reasons": live.get("reasons") or {},
+            **{name: risk.get(name) for name in ("replayed", "refused_again")},
+        },
         "line": {name: live.get(name) for name in LINE},
         "clocks": live.get("clocks") or [],
         "stages": [

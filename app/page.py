@@ -14,6 +14,7 @@ from typing import Any
 
 from app import status
 from app.mirror import Mirror
+from app.rights import ALL, Rights
 from app.view import ALERTS, NAMES, NO_FEED, REFERENCE, json_section
 
 PAGE_FIELDS = ("symbol", "asset_class", "venue", "currency", "decimals", "price_format")
@@ -27,6 +28,7 @@ PAGE_EXTRAS: dict[str, Any] = {
     "sector": "",
     "country": "",
 }
+PARTS_MAX = 256  # Of people who may see something else than the others.
 _FIELDS = ("id", *PAGE_FIELDS, *PAGE_EXTRAS)
 _read = attrgetter(*_FIELDS)
 
@@ -38,12 +40,12 @@ class Note:
         """`kind` of the section that carries it."""
         self.kind, self.version = kind, 0
         self.section = b""
-        self._text = b""
+        self.text = b""
 
     def take(self, text: bytes) -> None:
         """The text as it is now; empty is no news."""
-        if text and text != self._text:
-            self._text, self.version = text, self.version + 1
+        if text and text != self.text:
+            self.text, self.version = text, self.version + 1
             self.section = json_section(NO_FEED, self.kind, text)
 
 
@@ -114,9 +116,9 @@ def _text(rows: list[tuple[Any, ...]]) -> str:
 class Known:
     """What one page has been sent of all this."""
 
-    def __init__(self, instruments: int) -> None:
-        """`instruments`: version of the rows that it was made with."""
-        self.made_with = instruments
+    def __init__(self, instruments: int, rights: Rights = ALL) -> None:
+        """`instruments`: version of the rows that it was made with; `rights`: of who looks."""
+        self.made_with, self.rights = instruments, rights
         self.state = instruments, 0, 0  # Versions of instruments, names and alerts.
 
     @property
@@ -151,6 +153,8 @@ class Notes:
         self.instruments = Instruments(mirror)
         self.names, self.alerts = Note(NAMES), Note(ALERTS)
         self._told: tuple[bytes, str] = (b"", "")  # Names as risk told them, and what it prepares.
+        # For those who may not see everything: section and the version it is of.
+        self._parts: dict[tuple[int, Rights], tuple[int, bytes]] = {}
         self.take()
 
     def take(self) -> None:
@@ -167,6 +171,20 @@ class Notes:
         """The versions of all."""
         return self.instruments.version, self.names.version, self.alerts.version
 
+    def _for(self, note: Note, rights: Rights) -> bytes:
+        """The note's section, as those with these rights are told it."""
+        if rights.everything:
+            return note.section
+        version, section = self._parts.get((note.kind, rights), (-1, b""))
+        if version != note.version:
+            told = json.loads(note.text)
+            said: Any = rights.names(told) if note is self.names else rights.alerts(told)
+            section = json_section(NO_FEED, note.kind, json.dumps(said).encode())
+            if len(self._parts) >= PARTS_MAX:
+                self._parts.clear()
+            self._parts[note.kind, rights] = note.version, section
+        return section
+
     def news(self, known: Known) -> list[bytes]:
         """Sections that the page misses; from then on it has them."""
         state = self.state
@@ -175,8 +193,8 @@ class Notes:
         instruments, names, alerts = known.state
         parts = [self.instruments.since(instruments)]
         if names != self.names.version:
-            parts.append(self.names.section)
+            parts.append(self._for(self.names, known.rights))
         if alerts != self.alerts.version:
-            parts.append(self.alerts.section)
+            parts.append(self._for(self.alerts, known.rights))
         known.state = state
         return [part for part in parts if part]

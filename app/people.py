@@ -14,13 +14,15 @@ import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tornado.web import create_signed_value, decode_signed_value
 
+from app.rights import ALL, Rights, RightsError, granted
 from compute.bus import BusError
 from ingest import clock
+from ingest.fund import DEMO, Fund
 
 EVERYBODY = "*"  # Of those who are signed out.
 SIGNED_OUT = "signed_out.json"  # In the data folder.
@@ -31,7 +33,7 @@ DAYS_MAX = 7.0  # However often it is renewed.
 NAME = re.compile(r"[\w.@+-]{1,80}")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 KEY_BYTES = 32
-LOOK_SECONDS = 1.0  # How soon a change of the access file, or of who was signed out, holds.
+LOOK_SECONDS = 0.5  # Between looks: a change of the access file holds within a second.
 
 
 class AccessError(ValueError):
@@ -69,6 +71,20 @@ class Oidc(_Told):
         return self.secret_file.read_text().strip() if self.secret_file else ""
 
 
+class Granted(_Told):
+    """What some people may see: the sum of the books named; `hide`: columns of these withheld."""
+
+    people: tuple[Name, ...] = ()
+    books: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    traders: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+
+    def of(self, fund: Fund) -> Rights:
+        """RightsError where the fund has no such book."""
+        return granted(fund, self.books, self.strategies, self.traders, self.hide)
+
+
 class Access(_Told):
     """What the access file says."""
 
@@ -77,6 +93,31 @@ class Access(_Told):
     portals: tuple[Origin, ...] = ()  # Origins that may show pages in a frame.
     hours: float = Field(12.0, gt=0, le=DAYS_MAX * 24)
     oidc: Oidc | None = None
+    rights: dict[str, Granted] = {}  # By a team's name; without any, everybody sees all.
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        """Two teams would leave open which of them holds."""
+        named = [person for one in self.rights.values() for person in one.people]
+        if twice := sorted({person for person in named if named.count(person) > 1}):
+            raise ValueError(f"rights: {twice[0]} is named by two teams; name everybody once")
+        if (others := self.rights.get(EVERYBODY)) and others.people:
+            raise ValueError('rights."*" is for whoever is not named: it names nobody')
+        return self
+
+    def granted(self, fund: Fund) -> dict[str, Rights]:
+        """What each person may see, under EVERYBODY who is not named; RightsError."""
+        if not self.rights:
+            return {EVERYBODY: ALL}
+        found = {EVERYBODY: granted(fund)}
+        for team, one in self.rights.items():
+            try:
+                rights = one.of(fund)
+            except RightsError as error:
+                raise RightsError(f"rights.{team}: {error}") from None
+            names = (EVERYBODY,) if team == EVERYBODY else one.people
+            found |= dict.fromkeys(names, rights)
+        return found
 
     def service(self, key: str) -> str:
         """Which service has that key; "" if none."""
@@ -88,6 +129,12 @@ class Access(_Told):
 def mark_of(secret: str) -> str:
     """What is kept of a key or token: its SHA-256, hexadecimal. They are random: no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def address_of(request: Any) -> str:
+    """Where it comes from. We listen on loopback: who else comes, comes by a proxy that says."""
+    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return told or str(request.remote_ip)
 
 
 def read(path: Path) -> Access:
@@ -127,21 +174,23 @@ class Store(Protocol):
 class People:
     """Who may come in, of one web process. Every method may be called from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         path: Path,
         secret: str,
         store: Store,
         kept: Path,
         now_s: Callable[[], float] = lambda: clock.now_ns() / 1e9,
+        fund: Fund = DEMO,
     ) -> None:
         """AccessError where the file cannot be; a later change that cannot be is not taken.
 
-        `kept` is where those who were signed out are kept, should Redis forget them.
+        `kept` is where those who were signed out are kept, should Redis forget them; `fund` has
+        the books that rights name.
         """
         self.path, self.store, self.kept, self.now_s = path, store, kept, now_s
-        self._secret = secret
-        self.access = read(path)
+        self._secret, self.fund = secret, fund
+        self.access, self._rights = self._read()
         self.problem = ""  # What is wrong with the file's newest state.
         self._stamp = path.stat().st_mtime_ns
         self._out: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -152,7 +201,7 @@ class People:
             stamp = self.path.stat().st_mtime_ns
             if stamp != self._stamp:
                 self._stamp = stamp
-                self.access, self.problem = read(self.path), ""
+                (self.access, self._rights), self.problem = self._read(), ""
         except (OSError, AccessError) as error:
             self.problem = str(error)
         try:
@@ -164,6 +213,17 @@ class People:
             return  # The next look will do.
         for person, ts_s in known.items():
             self._out[person] = max(ts_s, self._out.get(person, 0.0))
+
+    def _read(self) -> tuple[Access, dict[str, Rights]]:
+        access = read(self.path)
+        try:
+            return access, access.granted(self.fund)
+        except RightsError as error:
+            raise AccessError(f"{self.path}: {error}") from None
+
+    def rights(self, person: str) -> Rights:
+        """What that person, or service, may see now."""
+        return self._rights.get(person) or self._rights[EVERYBODY]
 
     def sign_out(self, person: str) -> None:
         """Everywhere: what was signed before now is worth nothing. OSError if it cannot be kept."""

@@ -20,6 +20,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform, RequestHandler
 
 from app.allowance import Allowance
+from app.blocks.policy import MARK, trusted
 from app.people import (
     COOKIE,
     LOOK_SECONDS,
@@ -28,8 +29,10 @@ from app.people import (
     AccessError,
     People,
     Signed,
+    address_of,
 )
 from app.process import say
+from app.rights import NOT_PERMITTED
 from app.settings import ROOT
 from compute.bus import BusError
 
@@ -41,6 +44,13 @@ FORM_BYTES_MAX = 4_096
 HASHES_AT_ONCE = 2  # Each takes a tenth of a second of a core and 64 MiB.
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20]*")
 _PAGE = (ROOT / "app" / "blocks" / "sign_in.html").read_text()
+
+POLICY = "Content-Security-Policy"
+HEADERS = {  # Of every answer. Without a door nothing is said of frames: pages are our machine's.
+    POLICY: "object-src 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
 
 Tell = Callable[[str, str, str], None]  # Person, action, detail: for the record.
 End = Callable[[Callable[[Signed], bool]], None]  # Ends the pages of all for whom it is false.
@@ -90,12 +100,7 @@ class Door:
     def headers(self) -> dict[str, str]:
         """What every answer says: who may show it in a frame, and that nobody guesses its type."""
         frames = " ".join(["'self'", *self.people.access.portals])
-        policy = f"frame-ancestors {frames}; object-src 'none'; base-uri 'none'"
-        return {
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "same-origin",
-        }
+        return {**HEADERS, POLICY: f"frame-ancestors {frames}; {HEADERS[POLICY]}"}
 
 
 def _encrypted(request: HTTPServerRequest) -> bool:
@@ -131,14 +136,24 @@ class Gate(AuthProvider):
         return lambda handler: f"/login?next={quote(handler.request.uri)}"
 
 
-def guarded(handler: type[RequestHandler], door: Door) -> type[RequestHandler]:
-    """That handler for whoever has signed in; for others 401."""
+def guarded(
+    handler: type[RequestHandler], door: Door, *, whole: bool = False
+) -> type[RequestHandler]:
+    """That handler for whoever has signed in; for others 401.
+
+    `whole`: it tells of the whole fund; for whoever may not see all of it 403.
+    """
 
     class Guarded(handler):  # type: ignore[valid-type, misc]
         async def prepare(self) -> None:
-            if door.who(self.request) is None:
+            signed = door.who(self.request)
+            if signed is None:
                 self.set_status(401)
                 self.finish({"error": "sign in first, or show a key: Authorization: Bearer KEY"})
+                return
+            if whole and not door.people.rights(signed.person).everything:
+                self.set_status(403)
+                self.finish({"error": f"{NOT_PERMITTED}, as it tells of the whole fund"})
                 return
             before = super().prepare()
             if before is not None:
@@ -149,9 +164,9 @@ def guarded(handler: type[RequestHandler], door: Door) -> type[RequestHandler]:
 
 
 class Headers(OutputTransform):
-    """Adds the door's headers to every answer, whoever writes it."""
+    """Adds the door's headers to every answer, whoever writes it, and the nonce to pages."""
 
-    def __init__(self, request: HTTPServerRequest, door: Door) -> None:
+    def __init__(self, request: HTTPServerRequest, door: Door | None) -> None:
         """Tornado makes one for each request."""
         self.door = door
 
@@ -159,14 +174,16 @@ class Headers(OutputTransform):
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
         """See Tornado."""
-        own = headers.get("Content-Security-Policy")
-        headers.update(self.door.headers())
+        own = headers.get(POLICY)
+        headers.update(self.door.headers() if self.door else HEADERS)
+        if MARK in chunk:
+            chunk, own = trusted(chunk)
         if own:
-            headers["Content-Security-Policy"] += "; " + own
+            headers[POLICY] += "; " + own
         return status_code, headers, chunk
 
 
-def headers_of(door: Door) -> Callable[[HTTPServerRequest], Headers]:
+def headers_of(door: Door | None) -> Callable[[HTTPServerRequest], Headers]:
     """What Tornado is to make for each request."""
     return lambda request: Headers(request, door)
 
@@ -180,9 +197,8 @@ class Handler(RequestHandler):
 
     @property
     def address(self) -> str:
-        """Where it asks from. We listen on loopback: who else comes, comes by a proxy that says."""
-        told = self.request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        return told or str(self.request.remote_ip)
+        """Where it asks from."""
+        return address_of(self.request)
 
     def initialize(self, door: Door) -> None:
         """See `Door`."""

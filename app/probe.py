@@ -13,22 +13,25 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from app.settings import without_password
+from ingest.address import parse
 
 ANSWER_SECONDS = 2.0
 LOOPBACK = "127.0.0.1"
 
-_REDIS_PORT, _CLICKHOUSE_PORT = 6379, 8123
+_REDIS_PORT, _CLICKHOUSE_PORT, _CLICKHOUSE_SECURE_PORT = 6379, 8123, 8443
 # ApiVersions, version 0, correlation 7, no client name: the one request every broker answers.
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 7, -1)
 
 
 def kafka(brokers: str) -> str:
     """Whether one of `host:port[,host:port]` speaks Kafka."""
-    problem = "no address"
-    for broker in brokers.split(","):
+    place, problem = parse(brokers), "no address"
+    for broker in place.hosts:
         host, _, port = broker.rpartition(":")
         try:
             with socket.create_connection((host, int(port)), ANSWER_SECONDS) as sock:
+                if place.scheme:
+                    return ""  # The client will settle the rest, encryption or a password.
                 sock.settimeout(ANSWER_SECONDS)
                 sock.sendall(_API_VERSIONS)
                 head = sock.recv(8)
@@ -39,7 +42,7 @@ def kafka(brokers: str) -> str:
             return ""
         problem = "what answers there is not Kafka"
     return (
-        f"Kafka at {brokers} does not answer ({problem}). "
+        f"Kafka at {without_password(brokers)} does not answer ({problem}). "
         "Start it (deploy/kafka/start) or leave out --kafka for a stand-in."
     )
 
@@ -71,11 +74,10 @@ def redis(url: str) -> str:
 
 def _redis_places(url: str) -> list[SplitResult]:
     """Each address in `url`: one, or all sentinels."""
-    place = urlsplit(url)
+    place = parse(url)
     if not place.scheme.endswith("+sentinel"):
-        return [place]
-    scheme, hosts = place.scheme.partition("+")[0], place.netloc.rpartition("@")[2]
-    return [urlsplit(f"{scheme}://{host}") for host in hosts.split(",")]
+        return [urlsplit(place.bare)]
+    return [urlsplit(f"{place.scheme.partition('+')[0]}://{host}") for host in place.hosts]
 
 
 def _connected(place: SplitResult) -> socket.socket:
@@ -95,11 +97,15 @@ def _connected(place: SplitResult) -> socket.socket:
 def clickhouse(url: str) -> str:
     """Whether `http://...` answers as ClickHouse's HTTP interface."""
     try:
-        place = urlsplit(url)
-        secure = place.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        port = place.port or (8443 if secure else _CLICKHOUSE_PORT)
-        connection = kind(place.hostname or LOOPBACK, port, timeout=ANSWER_SECONDS)
+        place = urlsplit(parse(url).bare)
+        host, port = place.hostname or LOOPBACK, place.port or _CLICKHOUSE_PORT
+        connection = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+        if place.scheme == "https":
+            connection = http.client.HTTPSConnection(
+                *(host, place.port or _CLICKHOUSE_SECURE_PORT),
+                timeout=ANSWER_SECONDS,
+                context=parse(url).context(),
+            )
         with contextlib.closing(connection):
             connection.request("GET", "/ping")
             answer = connection.getresponse()

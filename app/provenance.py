@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from app.rights import NOT_PERMITTED, Rights
 from compute.archive import Archive, ArchiveError
 from compute.origin import TABLES, Cell, about, origin
 from compute.table import INSTRUMENTS, POSITIONS
+from ingest.event import OWN, Kind
 from ingest.instrument import Reference
 
+_OWN = {kind.name.lower() for kind in Kind if OWN[kind]}
 SAME_MS = 1e-3  # Moments in ms as float64 are a quarter of a microsecond apart.
 
 
@@ -28,6 +31,25 @@ class Question(NamedTuple):
     until_ns: int
     shown: float | None
     event_ms: float | None  # Event time of what the row shows.
+
+
+def permitted(rights: Rights, asked: Question, answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it may be told: without what else of the fund was on record with the event."""
+    if rights.everything:
+        return answer
+    cell = asked.cell
+    of = [one.name for one in TABLES[cell.table] if cell.column in one.names]
+    others = cell.book is not None and rights.books is not None and cell.book not in rights.books
+    if others or not all(rights.column(name, cell.column) for name in of):
+        return {"id": asked.id, "error": NOT_PERMITTED}
+    if not answer.get("inputs"):
+        return answer
+    mine = rights.column(POSITIONS.name, "fees") and rights.column(POSITIONS.name, "quantity")
+    if not mine and any(one["kind"] in _OWN for one in answer.get("events", ())):
+        return {"id": asked.id, "error": NOT_PERMITTED}
+    inputs = answer["inputs"]
+    kept = {name: one for name, one in inputs.items() if rights.column(INSTRUMENTS.name, name)}
+    return {**answer, "inputs": kept}
 
 
 def question(

@@ -8,6 +8,7 @@ import json
 from typing import Any, Protocol
 
 from app.ask import ask, text_of
+from app.rights import Rights
 from app.view import ANSWER, NO_FEED, json_section
 from compute.bus import BusError
 
@@ -19,6 +20,7 @@ class Page(Protocol):
     """What is needed of app.session.Session."""
 
     user: str
+    rights: Rights
     answers: list[bytes]
 
 
@@ -41,6 +43,7 @@ class Questions:
         """Nobody has asked."""
         self.hub = hub
         self.asked = 0
+        self.trusting = True  # Nobody signs in, and pages come from this machine alone.
         self.tasks: set[asyncio.Task] = set()
 
     def take(self, page: Page, message: dict[str, Any]) -> None:
@@ -48,12 +51,17 @@ class Questions:
 
         ValueError, TypeError and KeyError where it makes no sense, or too much is asked already.
         """
+        if message["type"] == "replay" and not (page.user or self.trusting):
+            raise ValueError("who replays signs in, or is on this machine")
         own = message.get("id")
         own = None if own is None else text_of(own, "id")
         self.asked += 1
         # A name that no other question has: of this process, since it began.
         name = f"{self.hub.role.replace('.', '-')}-{self.hub.epoch}-{self.asked}"
         asked = ask(message, page.user, name)
+        if said := page.rights.refusal(asked, self.hub.mirror.alerts):
+            self._tell(page, asked["type"], own, {"error": said})
+            return
         if len(self.tasks) >= QUESTIONS_MAX:
             raise ValueError(f"{QUESTIONS_MAX} questions are on their way already")
         task = self.hub.loop.create_task(self._ask(page, asked, own))
@@ -66,8 +74,12 @@ class Questions:
             await bus.ask_risk(message)
             told = await bus.answer(message["id"], ANSWER_SECONDS)
             answer = told or {"error": f"risk did not answer within {ANSWER_SECONDS:g} s"}
+            answer = page.rights.answer(answer, self.hub.mirror.names)  # As they are by now.
         except (BusError, ValueError) as error:
             answer = {"error": str(error)}
-        text = json.dumps({**answer, "type": message["type"], "id": own}).encode()
+        self._tell(page, message["type"], own, answer)
+
+    def _tell(self, page: Page, kind: str, own: str | None, answer: dict[str, Any]) -> None:
+        text = json.dumps({**answer, "type": kind, "id": own}).encode()
         page.answers.append(json_section(NO_FEED, ANSWER, text))
         self.hub.push(page)

@@ -5,6 +5,7 @@ under `./tickglass web`, with the first page under a plain `panel serve layouts/
 """
 
 import asyncio
+import json
 import signal
 import threading
 import time
@@ -22,12 +23,12 @@ from app.blocks.link import LinkHandler
 from app.blocks.page import lighten, page_of
 from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
 from app.desks import Desks, page_desk
-from app.health import READY, Health, routes
+from app.health import METRICS, READY, Health, routes
 from app.heartbeat import Heartbeat
 from app.keeping import FOLDER, Keeping
 from app.layout import written
 from app.mirror import Mirror
-from app.people import SIGNED_OUT, People
+from app.people import SIGNED_OUT, People, address_of
 from app.portal import Door, Gate, guarded, headers_of, looking
 from app.portal import routes as sign_in
 from app.process import settle
@@ -41,7 +42,7 @@ from app.ticket import TICKET_SECONDS
 from app.watch import Watch
 from compute.bus import AsyncBus, Bus
 from compute.quant_read import read_all
-from ingest import clock
+from ingest import clock, fund
 
 KEEP_ALIVE_MS = 1_000  # So that a proxy notices a hung server in seconds.
 UNUSED_SESSION_MS = 20_000
@@ -78,6 +79,8 @@ def start_hub(settings: Settings, loop: asyncio.AbstractEventLoop) -> Hub:
         hub.watch = Watch()
         if settings.dev:
             hub.written = lambda: written(settings.layout_folders)
+        if Runtime.door:
+            hub.rights_of = Runtime.door.people.rights
         Runtime.hub, Runtime.health = hub, Health(hub, hub.watch)
         Runtime.settings = settings
         loop.call_soon_threadsafe(hub.start)
@@ -116,6 +119,8 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     signed = _signed(document)
     session = hub.attach(spec, lambda: connect(document, found[0]), _user(signed))
     session.signed = signed
+    if session.shown:
+        session.shown.came(session.user, address_of(document.session_context.request))
     found.append(session)
     if Runtime.resume:
         session.ticket = Runtime.resume.ticket(hub, spec, session.user)
@@ -231,7 +236,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     own = partial(page_desk, keeping) if keeping else None
     desks: dict[str, Any] = {name: page_of(path, own) for name, path in found.items()}
     door = Runtime.door = _door(settings, origins)
-    guard = partial(guarded, door=door) if door else lambda handler: handler
+    guard = partial(guarded, door=door) if door else lambda handler, **_: handler
     gate: dict[str, Any] = {"auth_provider": Gate(door)} if door else {}
     server = pn.io.server.get_server(
         desks,
@@ -250,23 +255,23 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         extra_patterns=[
             (r"/", RedirectHandler, {"url": "/overview", "permanent": False}),
             _link(settings),
-            (r"/table", guard(TableHandler)),
+            (r"/table", guard(TableHandler), {"tell": _exported}),
             *[
-                (path, handler if path == READY else guard(handler), told)
+                (path, handler if path == READY else guard(handler, whole=path == METRICS), told)
                 for path, handler, told in routes(lambda: Runtime.health)
             ],
             *(sign_in(door) if door else ()),
         ],
         **gate,
     )
-    if door:
-        transforms: list[Any] = server._tornado.transforms  # noqa: SLF001 (of every answer)
-        transforms.append(headers_of(door))
+    transforms: list[Any] = server._tornado.transforms  # noqa: SLF001 (of every answer)
+    transforms.insert(0, headers_of(door))
     loop: IOLoop = server.io_loop
 
     def begin() -> None:
         hub = start_hub(settings, asyncio.get_running_loop())
         hub.desks = Desks(hub, keeping, found) if keeping else None
+        hub.questions.trusting = not settings.insecure_demo
         if door:
             Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
         settle()
@@ -310,8 +315,8 @@ def _door(settings: Settings, origins: list[str]) -> Door | None:
                 "file (TICKGLASS_ACCESS), or set TICKGLASS_INSECURE_DEMO where that is wanted."
             )
         return None
-    kept = settings.data / SIGNED_OUT
-    people = People(settings.access, secret(settings), Bus(settings.redis), kept)
+    kept, known = settings.data / SIGNED_OUT, fund.of(settings.fund)
+    people = People(settings.access, secret(settings), Bus(settings.redis), kept, fund=known)
 
     def tell(person: str, action: str, detail: str) -> None:
         if Runtime.hub and Runtime.hub.screens:
@@ -320,10 +325,20 @@ def _door(settings: Settings, origins: list[str]) -> Door | None:
     return Door(people, secret(settings), origins, tell)
 
 
+def _exported(request: Any, subject: str, detail: str) -> None:
+    """On record: a table was written to a file."""
+    signed = Runtime.door.who(request) if Runtime.door else None
+    if Runtime.hub and Runtime.hub.screens:
+        person = signed.person if signed else ""
+        detail = json.dumps({"from": address_of(request), "what": detail})
+        Runtime.hub.screens.act(0, person, "export", subject, detail)
+
+
 def _end(holds: Callable[[Any], bool]) -> None:
-    """End the pages of whoever may not be here any more."""
-    for hub in (Runtime.hub, *Runtime.pasts):
-        for session in list(hub.sessions) if hub else ():
+    """End the pages of whoever may not be here any more; tell the others what they may see."""
+    for hub in filter(None, (Runtime.hub, *Runtime.pasts)):
+        hub.entitle()
+        for session in list(hub.sessions):
             if session.signed and not holds(session.signed) and session.transport:
                 session.transport.end()
 

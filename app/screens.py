@@ -83,13 +83,18 @@ class Shown:
         kind = str(message.get("type"))
         told = {name: value for name, value in message.items() if name not in ("type", "id")}
         detail = json.dumps(told, separators=(",", ":"))[:WISH_BYTES_MAX]
-        if self._acts.get(kind) == detail:
+        if self._acts.get(kind) == detail and kind not in ("replay", "export"):
             return  # A what-if is asked again and again as prices move.
         self._acts[kind] = detail
-        named = message.get("alert") or message.get("name")
-        subject = named or f"{len(message.get('trades') or ())} trades"
+        named = message.get("alert") or message.get("name") or message.get("kept")
+        trades = message.get("trades")
+        subject = named or ("" if trades is None else f"{len(trades)} trades")
         person = user or message.get("person") or ""
         self.screens.act(self.number, str(person), kind, str(subject), detail)
+
+    def came(self, person: str, address: str) -> None:
+        """From where that page is looked at: so are all its acts."""
+        self.screens.act(self.number, person, "from", address, "{}")
 
     def close(self) -> None:
         """The page is gone."""

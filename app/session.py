@@ -10,7 +10,6 @@ is found once, and one more page costs a look at where it stands and a write. Wh
 
 import asyncio
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -36,16 +35,11 @@ from app.operations import OPERATIONS
 from app.page import Known, Notes
 from app.push import pack_push
 from app.questions import Questions
+from app.rights import ALL, Rights
 from app.screens import Screens
 from app.series import Series
-from app.strip import status
-from app.view import (
-    STATUS,
-    View,
-    ViewKey,
-    Viewport,
-    json_section,
-)
+from app.strip import Strip, status
+from app.view import View, ViewKey, Viewport
 from app.watch import Watch
 from compute.bus import BusError
 from compute.table import INSTRUMENTS
@@ -114,11 +108,12 @@ class Session:
         `user` is who the server knows is there; "" where it knows nobody.
         """
         self.hub, self._connect, self.user = hub, connect, user
-        self.known = Known(hub.notes.instruments.version)
+        self.rights = hub.rights_of(user)
+        self.known = Known(hub.notes.instruments.version, self.rights)
         self.signed: Any = None  # How `user` has come in (app/people.py); None without sign-in.
         self.ticket = ""  # With which the page goes on at another server, see app/runtime.py.
         self.answers: list[bytes] = []  # Sections that are for this page alone.
-        self.feeds = [Feed(k, feed) for k, feed in enumerate(spec["feeds"])]
+        self.feeds = [Feed(k, feed, self.rights) for k, feed in enumerate(spec["feeds"])]
         # A series is of one instrument, which each trader chooses for himself.
         self.series = [feed for feed in self.feeds if feed.kind == "series"]
         self.shared = [feed for feed in self.feeds if feed.kind != "series"]
@@ -170,6 +165,19 @@ class Session:
             self.standing = None
         return self.feeds
 
+    def entitle(self) -> bool:
+        """Take what its user may see now; from then on it is told nothing else."""
+        rights = self.hub.rights_of(self.user)
+        if rights == self.rights:
+            return False
+        self.rights = rights
+        for feed in self.own_feeds():
+            feed.entitle(rights)
+        self.known = Known(self.known.made_with, rights)
+        self.hub.charts.drop(self)
+        self.answers.clear()
+        return True
+
     def send_all(self) -> None:
         """Let the next push hold all that the page shows, whatever it has already."""
         if self.standing is None:
@@ -183,6 +191,7 @@ class Session:
     def _control(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind == "ready":
+            self.entitle()  # It may have been made a while ago.
             self.transport = self._connect()
             self.flow = Flow()
             self.sent = -1
@@ -216,6 +225,8 @@ class Session:
             self.hub.desks.take(self, message)
             if self.shown and message.get("do") in DESK_ACTS:
                 self.shown.acted(without_blocks(message), self.user)
+        elif kind == "export" and self.shown:  # A picture: the page makes it by itself.
+            self.shown.acted(message, self.user)
         elif kind in ASKS:
             self.hub.questions.take(self, message)
             if self.shown:
@@ -269,6 +280,7 @@ class Hub:
         self.screens: Screens | None = None  # Where what pages show goes on the tape.
         self.nonsense = 0  # control messages that made no sense
         self.refuse = Refusals()  # Clients sent away.
+        self.rights_of: Callable[[str], Rights] = lambda _user: ALL  # By who is there.
         self.watch: Watch | None = None  # Who lives; its news goes to all pages at once.
         self.desks: Desks | None = None  # Those that people have made.
         self.written: Callable[[], str] | None = None  # Differs once a layout was written anew.
@@ -281,8 +293,7 @@ class Hub:
         self._series = Series(mirror)
         self.notes = Notes(mirror)
         self.questions = Questions(self)
-        self._status = b""
-        self._status_at = 0
+        self.strip = Strip()
         self.thread = threading.get_ident()
         self._tasks: list[asyncio.Future] = []
         mirror.listeners.append(self.tick)
@@ -448,6 +459,8 @@ class Hub:
                 return b""
             since, feed.since, feed.turn = feed.since, self.mirror.sequence, turn
         viewport = self._viewport(feed)
+        if viewport.view.guarded:  # Between two ticks a row may have become another book's.
+            viewport.view.refresh()
         version, now = feed.version, viewport.view.version
         part = viewport.encode(feed.index, since, version)
         feed.version = now
@@ -469,6 +482,11 @@ class Hub:
                 view = self._views[feed.key] = make_view(feed.key, self.mirror)
             found = self._viewports[key] = Viewport(view, feed.first, feed.count)
         return found
+
+    def entitle(self) -> None:
+        """What people may see may have changed: whoever it has is told of no more than that."""
+        for session in [one for one in self.sessions if one.entitle()]:
+            self.push(session)
 
     def hold(self, feed: Feed, *, on: bool) -> None:
         """Keep the order that a page shows, or let it go on; the page has nothing of the next."""
@@ -526,10 +544,7 @@ class Hub:
         feed.status_at = second
         if feed.kind == OPERATIONS:
             return operations.section_of(feed.index, self.mirror.health, self.watch)
-        if self._status_at != second:
-            self._status_at = second
-            self._status = json.dumps(self.status()).encode()
-        return json_section(feed.index, STATUS, self._status)
+        return self.strip.section(feed.index, (second, feed.rights), self.status)
 
     def status(self) -> dict[str, Any]:
         """What the strip of every page says."""

@@ -6,22 +6,27 @@ else it is the default below. Units stand last in the names.
 """
 
 import difflib
+import ipaddress
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ingest.address import parse, shown
 
 ROOT = Path(__file__).parents[1]
 PREFIX = "TICKGLASS_"
 RUN_FILE = "run.json"
 OTHERS = {"HOME", "REQUIRE"}  # What the start script and the tests read besides.
-SENTINELS = r"rediss?\+sentinel://([^@/]*@)?[^\s:/,]+:\d+(,[^\s:/,]+:\d+)*/[^\s/]+(/\d+)?"
+_HOSTS = r"[^\s:/,@?]+:\d+(,[^\s:/,@?]+:\d+)*"
+SENTINELS = rf"rediss?\+sentinel://{_HOSTS}/[^\s/]+(/\d+)?"
+KAFKA = rf"((ssl|sasl_ssl|sasl_plaintext)://)?{_HOSTS}(\?mechanism=[A-Z0-9-]+)?"
 
 PORT_MAX = 65_535
 RATE_MAX = 2_000_000  # What one process of the demo market can make, see ingest/market.py.
@@ -38,13 +43,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     data: Path = Field(ROOT / ".tickglass", description="folder of the record, logs and run.json")
-    kafka: str = Field("", description="Kafka brokers, host:port[,host:port]")
+    kafka: str = Field(
+        "", description="Kafka brokers, host:port[,host:port], or ssl://... or sasl_ssl://user@..."
+    )
     redis: str = Field(
         "",
         description="Redis, redis://[:password@]host:port/database, or "
-        "redis+sentinel://[:password@]host:port[,host:port]/service[/database]",
+        "redis+sentinel://[:password@]host:port[,host:port]/service[/database]; rediss: encrypted",
     )
-    clickhouse: str = Field("", description="ClickHouse, http://[user:password@]host:port")
+    clickhouse: str = Field("", description="ClickHouse, http[s]://[user:password@]host:port")
     database: str = Field("tickglass", description="ClickHouse database that holds the record")
     port: int = Field(5006, ge=1, le=PORT_MAX, description="first web server's port on loopback")
     web: int = Field(1, ge=1, le=64, description="web servers, on ports counted up from `port`")
@@ -76,6 +83,11 @@ class Settings(BaseSettings):
     screens_days: int = Field(30, ge=1, le=3_650, description="days that screens are kept")
     secret: str = Field("", description="what web servers sign with; DATA/web.secret if none")
     origins: str = Field("", description="where pages are served from besides, host:port[,...]")
+    listen: str = Field("127.0.0.1", description="address that nginx serves the pages on")
+    certificate: Path | None = Field(None, description="of the pages, PEM: they are encrypted")
+    certificate_key: Path | None = Field(
+        None, validate_default=True, description="its key, PEM, its owner's alone"
+    )
     access: Path | None = Field(
         None, description="access file: who may come in; nobody asks if none"
     )
@@ -104,7 +116,7 @@ class Settings(BaseSettings):
     def _absolute_too(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
 
-    @field_validator("reference", "fund", "access")
+    @field_validator("reference", "fund", "access", "certificate", "certificate_key")
     @classmethod
     def _file(cls, path: Path | None) -> Path | None:
         found = None if path is None else path.expanduser().absolute()
@@ -117,7 +129,8 @@ class Settings(BaseSettings):
     def _redis_address(cls, url: str) -> str:
         if url and not re.match(r"(rediss?(\+sentinel)?|unix)://.", url):
             raise ValueError("should start with redis://, for example redis://127.0.0.1:6379/0")
-        if "+sentinel:" in url and not re.fullmatch(SENTINELS, url):
+        place = parse(url)
+        if place.scheme.endswith("+sentinel") and not re.fullmatch(SENTINELS, place.bare):
             raise ValueError("should be redis+sentinel://host:port[,host:port]/service[/database]")
         return url
 
@@ -126,14 +139,33 @@ class Settings(BaseSettings):
     def _clickhouse_address(cls, url: str) -> str:
         if url and not re.match(r"https?://.", url):
             raise ValueError("should start with http://, for example http://127.0.0.1:8123")
+        if url and (other := parse(url).other):
+            raise ValueError(f"should have no {', '.join(other)} behind the question mark")
         return url
 
     @field_validator("kafka")
     @classmethod
     def _kafka_address(cls, brokers: str) -> str:
-        if brokers and not re.fullmatch(r"[^\s:/]+:\d+(,[^\s:/]+:\d+)*", brokers):
-            raise ValueError("should be host:port or host:port,host:port")
+        place = parse(brokers)
+        if brokers and not re.fullmatch(KAFKA, place.bare):
+            raise ValueError(
+                "should be host:port[,host:port], with ssl:// or sasl_ssl:// before it"
+            )
+        if place.user and not place.scheme.startswith("sasl_"):
+            raise ValueError("should start with sasl_ssl:// where it names a user")
         return brokers
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        return str(ipaddress.ip_address(address))
+
+    @field_validator("certificate_key")
+    @classmethod
+    def _both(cls, key: Path | None, said: ValidationInfo) -> Path | None:
+        if (key is None) != (said.data.get("certificate") is None):
+            raise ValueError("should be named with TICKGLASS_CERTIFICATE, or neither of them")
+        return key
 
     @field_validator("record_volume")
     @classmethod
@@ -159,12 +191,22 @@ class Settings(BaseSettings):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Fields for `repr` and error texts, without passwords."""
-        hidden = {"redis", "clickhouse"}
+        hidden = {"redis", "clickhouse", "kafka"}
         return [
             (name, without_password(value) if name in hidden else value)
             for name, value in super().__repr_args__()
             if name != "secret"
         ]
+
+    @property
+    def fronted(self) -> bool:
+        """Whether nginx stands before the web servers."""
+        return self.web > 1 or self.certificate is not None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether pages are served beyond this machine."""
+        return not ipaddress.ip_address(self.listen).is_loopback
 
     @property
     def run_file(self) -> Path:
@@ -270,6 +312,16 @@ def process_mark(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]  # proc(5): starttime, in ticks since boot
 
 
+def refuse_secrets(arguments: Iterable[str]) -> None:
+    """SettingsError where a word of the command line holds a password: all here may read it."""
+    for word in arguments:
+        if re.search(r"://[^\s/@]*:\S+@", word):
+            raise SettingsError(
+                f"{shown(word)}: everybody on this machine can read a command line. Put the "
+                "password into a file (...?password_file=FILE), or the address into TICKGLASS_..."
+            )
+
+
 def load(**given: Any) -> Settings:
     """Settings with what the command line gives (None: not given); SettingsError where wrong."""
     try:
@@ -294,4 +346,4 @@ def _about(name: str) -> str:
 
 def without_password(url: Any) -> str:
     """`url` as it may be shown: what stands between scheme and host is hidden."""
-    return re.sub(r"//[^/@]*@", "//***@", str(url))
+    return shown(url)

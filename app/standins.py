@@ -21,6 +21,7 @@ from pathlib import Path
 from app import probe
 from app.process import Stop
 from app.settings import ROOT, Settings
+from ingest.address import shown
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)  # Of stand-ins whose port nobody named.
@@ -87,7 +88,14 @@ def make_topics(brokers: str, partitions: int) -> None:
     from confluent_kafka.cimpl import NewTopic
 
     from ingest.quarantine import QUARANTINE_TOPIC
-    from ingest.source import ALERTS_TOPIC, DIGESTS_TOPIC, REFERENCE_TOPIC, ROOTS_TOPIC, TOPICS
+    from ingest.source import (
+        ALERTS_TOPIC,
+        DIGESTS_TOPIC,
+        REFERENCE_TOPIC,
+        ROOTS_TOPIC,
+        TOPICS,
+        let_in,
+    )
 
     config: dict[str, dict[str, str]] = {
         REFERENCE_TOPIC: {"cleanup.policy": "compact"},
@@ -97,7 +105,7 @@ def make_topics(brokers: str, partitions: int) -> None:
         DIGESTS_TOPIC: {"retention.ms": str(ALERTS_KEPT_MS)},
     }
     single = (ROOTS_TOPIC, DIGESTS_TOPIC)  # In order over all.
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 2})
+    admin = AdminClient({**let_in(brokers), "log_level": "2"})
     wanted: list[NewTopic] = []
     try:
         there = admin.list_topics(timeout=CONNECT_SECONDS).topics
@@ -105,7 +113,7 @@ def make_topics(brokers: str, partitions: int) -> None:
             found = len(there[topic].partitions) if topic in there else partitions
             if found != partitions:
                 raise StandinError(
-                    f"Topic {topic} at {brokers} has {found} partitions, not {partitions}. "
+                    f"Topic {topic} at {shown(brokers)} has {found} partitions, not {partitions}. "
                     f"Give --partitions {found}, or another cluster."
                 )
         wanted = [
@@ -118,7 +126,7 @@ def make_topics(brokers: str, partitions: int) -> None:
     except (KafkaException, TimeoutError) as error:
         reason = error.args[0].str() if error.args else "no answer"
         raise StandinError(
-            f"Kafka at {brokers} does not make the topics ({reason}). Make "
+            f"Kafka at {shown(brokers)} does not make the topics ({reason}). Make "
             f"{', '.join(topic.topic for topic in wanted) or 'them'} by hand, {partitions} "
             "partitions each, or ask its owner for the right to."
         ) from None

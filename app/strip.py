@@ -1,11 +1,15 @@
 """Rule: what the strip of every page says of the product: rates, ages, what is wrong."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from app import watched
 from app.mirror import Mirror
+from app.rights import Rights
+from app.view import STATUS, json_section
 from app.watch import AWAY, Watch, sentence
 from compute import reports
 from compute.table import INSTRUMENTS
@@ -53,6 +57,30 @@ def status(mirror: Mirror, sessions: int, watch: Watch | None = None) -> dict[st
         "starting": {one.role: [one.why, round(one.for_s, 1)] for one in starting},
         "notes": notes,
     }
+
+
+class Strip:
+    """The status of a second, told alike to all who may see the same."""
+
+    def __init__(self) -> None:
+        """Nothing is told yet."""
+        self._at = -1
+        self._said: dict[Rights, bytes] = {}
+
+    def forget(self) -> None:
+        """What is known is another moment's."""
+        self._at = -1
+
+    def section(
+        self, feed: int, moment: tuple[int, Rights], made: Callable[[], dict[str, Any]]
+    ) -> bytes:
+        """Of a moment for some rights: `made` anew for each; the others are told the same."""
+        at, rights = moment
+        if self._at != at:
+            self._at, self._said = at, {}
+        if rights not in self._said:
+            self._said[rights] = json.dumps(rights.status(made(), RISK_FIGURES)).encode()
+        return json_section(feed, STATUS, self._said[rights])
 
 
 def _silences(watch: Watch | None, record: dict[str, Any], now_ms: float) -> list[str]:

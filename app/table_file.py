@@ -34,7 +34,7 @@ def table_file(body: bytes) -> tuple[bytes, str]:
         columns, rows = asked["columns"], asked["rows"]
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"a table has form, facts, columns and rows: {error}") from None
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise TableError(f"there is no form {form!r:.20}; there are {', '.join(FORMS)}")
     if not isinstance(facts, dict) or not isinstance(columns, list) or not isinstance(rows, list):
         raise TableError("facts are an object, columns and rows are lists")
@@ -49,14 +49,14 @@ def table_file(body: bytes) -> tuple[bytes, str]:
 def _table(columns: Sequence[Any], rows: Sequence[Any]) -> pa.Table:
     arrays, fields, names = [], [], set()
     for k, column in enumerate(columns):
-        if not isinstance(column, Mapping) or column.get("kind") not in _KINDS:
+        if not isinstance(column, Mapping) or str(column.get("kind")) not in _KINDS:
             raise TableError(f"column {k} is of kind {', '.join(_KINDS)}")
         name = base = _text(column.get("name")) or f"column {k + 1}"
         again = 2
         while name in names:
             name, again = f"{base} {again}", again + 1
         names.add(name)
-        kind, take = _KINDS[column["kind"]]
+        kind, take = _KINDS[str(column["kind"])]
         try:
             cells = [None if row[k] is None else take(row[k]) for row in rows]
         except (TypeError, ValueError, IndexError, KeyError, OverflowError, OSError) as error:
@@ -78,7 +78,8 @@ def _moment(value: Any) -> datetime:
 
 
 def _text(value: Any) -> str:
-    return str(value if value is not None else "")[:TEXT_MAX]
+    text = str(value if value is not None else "")[:TEXT_MAX]
+    return text.encode(errors="replace").decode()  # JSON may name halves of letters.
 
 
 _KINDS: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {
@@ -126,6 +127,10 @@ def _parquet(table: pa.Table) -> bytes:
 class TableHandler(RequestHandler):
     """/table: what a page shows, sent back as a file."""
 
+    def initialize(self, tell: Callable[[Any, str, str], None] = lambda *_: None) -> None:
+        """`tell` puts on record who wrote what: the request, the file's facts, its form."""
+        self.tell = tell
+
     def post(self) -> None:
         """The file, or 400 with what is wrong."""
         try:
@@ -135,6 +140,11 @@ class TableHandler(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(f"{error}\n")
             return
+        asked = json.loads(self.request.body)
+        facts = ", ".join(
+            f"{_text(name)}: {_text(value)}" for name, value in asked["facts"].items()
+        )
+        self.tell(self.request, facts, f"{len(asked['rows'])} rows, {asked['form']}")
         self.set_header("Content-Type", kind)
         self.set_header("Cache-Control", "no-store")
         self.finish(body)

@@ -71,14 +71,24 @@ def check(settings: Settings, plan: Plan) -> None:
             f"Another ./tickglass up (process {other['pid']}) uses the data folder "
             f"{settings.data}. End it, or name another folder: --data."
         )
-    ports = {settings.port, *front.servers(settings.port, settings.web)}
+    ports = {settings.port, *front.ports(settings)}
     if max(ports) > PORT_MAX:
         problems.append(f"{settings.web} web servers from port {settings.port} pass {PORT_MAX}.")
     else:
         problems += [probe.port(port) for port in sorted(ports)]
-    if settings.web > 1 and not front.program():
+    if settings.fronted and not front.program():
         problems.append(
-            "Several web servers stand behind nginx: apt-get install nginx, or --web 1."
+            "A certificate and several web servers need nginx: apt-get install nginx, or --web 1."
+        )
+    if settings.everywhere and settings.certificate is None:
+        problems.append(
+            f"Pages would be served on {settings.listen} without encryption: name a certificate "
+            "(TICKGLASS_CERTIFICATE and TICKGLASS_CERTIFICATE_KEY)."
+        )
+    if settings.everywhere and settings.access is None and not settings.insecure_demo:
+        problems.append(
+            f"Pages would be served on {settings.listen} to whoever comes: name an access file "
+            "(TICKGLASS_ACCESS), or set TICKGLASS_INSECURE_DEMO where that is wanted."
         )
     problems += [
         probe.kafka(settings.kafka) if settings.kafka else "",
@@ -156,7 +166,8 @@ class Up:
     @property
     def page(self) -> str:
         """Where a browser finds the desk."""
-        return f"http://{LOOPBACK}:{self.settings.port}/overview"
+        scheme = "https" if self.settings.certificate else "http"
+        return f"{scheme}://{LOOPBACK}:{self.settings.port}/overview"
 
     def _environment(self) -> dict[str, str]:
         return {**ONE_THREAD, **self.settings.environment()}
@@ -203,9 +214,9 @@ class Up:
 
     def _start_web(self) -> None:
         port, ports = self.settings.port, self.web_ports
-        if len(ports) > 1:
-            names = ("127.0.0.1", "localhost")
-            self._set(origins=",".join(f"{name}:{port}" for name in names))
+        if self.settings.fronted:
+            names = (f"127.0.0.1:{port}", f"localhost:{port}", self.given.origins)
+            self._set(origins=",".join(filter(None, names)))
             self._run("nginx", "front", "--port", port, "--web", len(ports))
         for one in ports:
             self._run(f"web.{one}", "web", "--port", one)
@@ -213,7 +224,7 @@ class Up:
     @property
     def web_ports(self) -> list[int]:
         """Where each web server listens."""
-        return front.servers(self.settings.port, self.settings.web)
+        return front.ports(self.settings)
 
     def _page_there(self) -> bool:
         return all(probe.listening(port) for port in {self.settings.port, *self.web_ports})

@@ -17,6 +17,7 @@ import numpy as np
 
 from app.mirror import BESIDE, Mirror
 from app.quant import COLUMNS, is_quant
+from app.rights import ALL, Rights
 from compute.table import EXECUTION, INSTRUMENTS, LIMITS, POSITIONS, TABLES, Column, Table
 
 SORT_SECONDS = 1.0  # Rows move at most this often, so that a trader can point at one.
@@ -57,6 +58,7 @@ class ViewKey(NamedTuple):
     group: str = ""  # See app/grouping.py, also of what follows.
     shut: tuple[int, ...] = ()
     total: bool = False
+    rights: Rights = ALL  # Of those who look at it.
 
 
 def sides(table: str) -> tuple[Table, ...]:
@@ -143,6 +145,16 @@ class View:
         self._selected_for = (-1, -1, -1)
         self._wanted_ids = np.zeros(0, np.bool_)
         self._wanted_for = (-1, -1)
+        rights = key.rights
+        # Columns that may be told, and whether what the rows hold decides which rows may be.
+        self.allowed = np.ones(len(self.columns), np.bool_)
+        for side in self.sides:
+            for name, places, columns in self.parts:
+                if name == side.name:
+                    self.allowed[places] = rights.columns(side)[columns]
+        self.guarded = rights.guards(key.table)
+        self._guarded_at = -1
+        self._barred = b""  # Of an order that stays: rows that may not be seen any more.
         # Whether what the rows hold decides which are shown.
         self._moving = key.table in _IDENTITY or bool(key.match)
         self._sorted_at = self._selected_at = -SORT_SECONDS
@@ -152,12 +164,16 @@ class View:
     def refresh(self) -> None:
         """Look again at filter and sort; the version moves on if rows did."""
         if self.key.held and len(self.order):
+            self._bar()
             return
         now = time.monotonic()
         size = len(self.mirror.tables[self.key.table])
         state = (*self._known(), size)
         grown = state != self._selected_for
         select = grown or (self._moving and now - self._selected_at >= SELECT_SECONDS)
+        if self.guarded and self._guarded_at != self.mirror.sequence:
+            # A row may be another book's with each step.
+            self._guarded_at, select = self.mirror.sequence, True
         moves = self.key.sort >= 0 or any(column >= 0 for column, _ in self.key.then)
         sort = moves and now - self._sorted_at >= SORT_SECONDS
         if not (select or sort):
@@ -175,6 +191,23 @@ class View:
             self.order = order
             self.version += 1
 
+    def _bar(self) -> None:
+        """Rows of an order that stays whose book is another one now: the page is told anew."""
+        if not self.guarded:
+            return
+        barred = self.order[~self.may(self.order)].tobytes()
+        if barred != self._barred:
+            self._barred = barred
+            self.version += 1
+
+    def may(self, rows: np.ndarray) -> np.ndarray:
+        """Of rows, as they are now, whether they may be seen; heads are sums of such alone."""
+        heads = rows >= GROUP
+        out = np.ones(len(rows), np.bool_)
+        own = rows[~heads].astype(np.int64)
+        out[~heads] = self.key.rights.rows(self.mirror, self.key.table, own)
+        return out
+
     def held(self) -> "View":
         """A view of the same rows in the same order, which stays; equal orders have equal keys."""
         digest = hashlib.blake2b(self.order.tobytes(), digest_size=7).digest()
@@ -190,7 +223,7 @@ class View:
     def _told(self) -> np.ndarray:
         told = np.zeros(len(self.columns), np.bool_)
         told[list(self.key.shown) or slice(None)] = True
-        return told
+        return told & self.allowed
 
     def shown(self, first: int, count: int) -> np.ndarray:
         """Row numbers of a viewport, by slot."""
@@ -255,6 +288,8 @@ class View:
             keep = keep & ~np.isnan(table[:, _IDENTITY[key.table]])
         for column, number in key.match:
             keep = keep & (table[: len(keep), column] == number)
+        if self.guarded:
+            keep = keep & key.rights.rows(self.mirror, key.table, np.arange(len(keep)))
         return np.flatnonzero(keep).astype(np.uint32)
 
     def _instruments(self, rows: np.ndarray) -> np.ndarray:
@@ -271,8 +306,16 @@ class View:
     def arrange(self, rows: np.ndarray) -> np.ndarray:
         """Selected rows in their order: by each column in turn, equal ones as they were."""
         by = ((self.key.sort, self.key.descending), *self.key.then)
-        ranks = [self._rank(rows, column, last) for column, last in by if column != UNSORTED]
+        ranks = [self._rank(rows, column, last) for column, last in by if self._sorts(column)]
         return rows[np.lexsort(ranks[::-1])] if ranks else rows
+
+    def _sorts(self, column: int) -> bool:
+        """Whether rows stand in the order of that column: of one that is withheld it tells."""
+        for side in self.sides if column >= 0 else ():
+            if column < side.width:
+                return bool(self.key.rights.columns(side)[column])
+            column -= side.width
+        return column in (BY_SYMBOL, BY_CLASS)
 
     def _rank(self, rows: np.ndarray, column: int, descending: bool) -> np.ndarray:
         """float64 [rows]: what to sort by; unknown is always last."""
@@ -333,10 +376,15 @@ class Viewport:
         if not len(rows):
             return head
         changed = view.changed(rows, since) & view.told
+        if view.guarded:  # Of an order that stays; all others have no such rows.
+            may = view.may(rows)
+            changed &= (may | (version != view.version))[:, None]
         slots, places = np.nonzero(changed)
         if not len(slots):
             return head
         values = view.values(rows[slots], places)
+        if view.guarded:
+            values = np.where(may[slots], values, np.nan)
         cells = (slots * len(view.columns) + places).astype("<u2")
         told = version == view.version and view.key.table == INSTRUMENTS.name
         # The way of an event is measured on what live tells; what risk makes of it comes later.

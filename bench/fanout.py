@@ -26,7 +26,7 @@ import typer
 
 from app import standins
 from app.settings import ROOT
-from bench import teller
+from bench import entitled, teller
 from bench.report import machine, report
 from compute.table import INSTRUMENTS
 
@@ -183,7 +183,7 @@ def main(
     found = machine()
     with tempfile.TemporaryDirectory(prefix="tickglass-fanout-") as name:
         folder = Path(name)
-        figures = measure(sessions, ticks, seconds, folder)
+        figures = measure(sessions, ticks, seconds, folder) | entitled.measure()
         if compare:
             patch, tabulator = (stock_us(kind, folder) for kind in ("patch", "tabulator"))
             figures |= {

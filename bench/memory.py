@@ -89,7 +89,7 @@ def measure(minutes: float, folder: Path) -> dict[str, Any]:
             crowd.ask(close=COME)
             moments.append(now)
             server_mib.append(server.memory_info().rss / 2**20)
-            glass.evaluate("(window.tickglass.drain(), 0)")
+            glass.evaluate("(window.tickglass.drain(), window.tickglass.stages(), 0)")
             heap_mib.append(glass.heap_bytes() / 2**20)
         lost = crowd.ask()["lost"]
     from_here = int(len(moments) * WARM_SHARE)

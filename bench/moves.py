@@ -9,7 +9,6 @@ repeats must be 0.
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ import typer
 from app.settings import ROOT
 from app.standins import free_port
 from bench.failover_workers import WORKER_MS_MAX, kill
-from bench.glass import addresses, product
+from bench.glass import addresses, product, settle
 from bench.report import machine, report
 from bench.silence import Silence
 from compute import reports
@@ -26,7 +25,7 @@ from compute.bus import Bus
 
 COUNTS = (2, 3, 4, 1, 2)  # Workers, one number after the other.
 PARTITIONS, RATE = 4, 20_000
-QUIET_SECONDS, MOVE_SECONDS = 4.0, 6.0
+REST_SECONDS, MOVE_SECONDS = 4.0, 6.0
 KILLED_SECONDS = 8.0
 SILENT_MS_MAX = 1_000.0
 ASK_SECONDS = 60.0
@@ -40,8 +39,8 @@ def measure(rate: int) -> dict[str, Any]:
         with product(rate, data, free_port(), options) as process:
             bus = Bus(addresses(data, process)["redis"])
             silence = Silence(bus, "shard")
-            time.sleep(QUIET_SECONDS)  # The roles that begin beside it.
-            rest = silence.during(QUIET_SECONDS)
+            settle(bus)
+            rest = silence.during(REST_SECONDS)
             moved = [(count, _move(silence, data, count)) for count in COUNTS]
             kill(process.pid, "live")
             killed = silence.during(KILLED_SECONDS)

@@ -23,7 +23,7 @@ from typing import Any
 from app.push import ACK, BEAT_MAGIC
 from bench.crowd import READ_BYTES, Crowd, Page, main, masked
 
-SPREAD_S_EACH, SPREAD_S_MAX = 0.006, 2.0  # As app/blocks/link.js has them, these and the next.
+SPREAD_S_EACH, SPREAD_S_MAX = 0.012, 3.5  # As app/blocks/link.js has them, these and the next.
 RETRY_S, RETRY_S_MAX = 0.25, 3.0
 QUIET_S, SILENT_S, ASKED_MAX = 1.0, 2.0, 3
 OPEN_S, OPEN_TIMES_MAX = 1.5, 4

@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from compute import ask
-from compute.ask import Acknowledge, AskError, WhatIf
+from compute.ask import Acknowledge, Ask, AskError, Refused, Replay, WhatIf
 from compute.incident import ACKNOWLEDGED, CLEARED, OK, Incidents, read
 from compute.limits import Alert
+from compute.quarantine import Quarantine
 from ingest import clock
 from ingest.fund import EACH, UNNAMED, Fund
 from ingest.source import ALERTS_TOPIC, Message
@@ -118,14 +119,20 @@ class Alerts:
         publisher: Publisher,
         *,
         now_ns: Callable[[], int] = clock.now_ns,
+        quarantine: Quarantine | None = None,
     ) -> None:
-        """Nothing is asked of Redis yet; what was asked ASK_SECONDS_MAX ago is still heard."""
+        """Nothing is asked of Redis yet; what was asked ASK_SECONDS_MAX ago is still heard.
+
+        `quarantine` is what people look at of what was refused.
+        """
+        self.quarantine = quarantine
         self.exposure, self.bus, self.publisher, self.now_ns = exposure, bus, publisher, now_ns
         self.incidents = Incidents()
         self.asked = self.refused = self.restored = 0
         self.problem = ""  # Why the newest ask was refused.
         self._last_id = f"{max(0, self._ms() - round(ASK_SECONDS_MAX * 1e3))}-0"
         self._changed, self._told_ns = True, 0
+        self._began_ms = self._ms()
 
     def restore(self, messages: Iterable[Message]) -> None:
         """Take up what was told before, oldest first in each partition, before the first step.
@@ -157,6 +164,8 @@ class Alerts:
 
     def listen(self) -> None:
         """Hear what people asked since; BusError where Redis does not answer."""
+        if self.quarantine:
+            self.quarantine.take()
         for ask_id, data in self.bus.asks(self._last_id):
             self._last_id = ask_id
             self.asked += 1
@@ -205,14 +214,17 @@ class Alerts:
             "ask_problem": self.problem,
             "alerts_restored": self.restored,
             "alerts_waiting": self.publisher.waiting(),
+            **(self.quarantine.health if self.quarantine else {}),
         }
 
-    def _do(self, asked: Acknowledge | WhatIf, asked_ms: int) -> dict[str, Any]:
+    def _do(self, asked: Ask, asked_ms: int) -> dict[str, Any]:
         if self._ms() - asked_ms > ASK_SECONDS_MAX * 1e3:
             raise ValueError("asked too long ago; ask again")
         if isinstance(asked, WhatIf):
             rows = self.exposure.rows_of_books({trade.book for trade in asked.trades})
             return {"what_if": ask.answer(self.exposure.what_if(asked.trades), rows)}
+        if not isinstance(asked, Acknowledge):
+            return self._show(asked, asked_ms)
         incident = self.incidents.named(asked.alert)
         if incident is not None and incident.newest.kind != ACKNOWLEDGED:
             newest = incident.newest
@@ -223,6 +235,17 @@ class Alerts:
                 )
         message = self.exposure.acknowledge(asked.alert, asked.person, self.now_ns())
         return {"acknowledged": json.loads(message.to_json())}
+
+    def _show(self, asked: Refused | Replay, asked_ms: int) -> dict[str, Any]:
+        """What was refused, or where one of it stands once it is published again."""
+        if self.quarantine is None:
+            raise ValueError("what was refused is not read here")
+        if isinstance(asked, Replay):
+            if asked_ms < self._began_ms:  # What began before us may have done it.
+                raise ValueError("risk began anew meanwhile: look whether it was replayed")
+            return {"replayed": self.quarantine.replay(asked.kept, asked.person)}
+        found = [self.quarantine.look(asked.kept)] if asked.kept else self.quarantine.listed()
+        return {"refused": found}
 
     def _ms(self) -> int:
         return self.now_ns() // 1_000_000

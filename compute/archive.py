@@ -37,6 +37,7 @@ from compute.row import (
     token_of,
 )
 from compute.schema import FENCED, THRIFT, Keep, ddl, fence, fences, migrations, tiers, tuned
+from ingest.address import AddressError, parse, shown
 
 READ_BYTES = 8_000_000  # Of rows that ClickHouse tells at once: a fifth less CPU than its own 1 MB.
 INSERT_ROWS_MAX = 2_000_000  # 282 MB of body; two seconds of the highest rate there is.
@@ -100,22 +101,26 @@ class Archive:
     def __init__(
         self, address: str, database: str = "tickglass", answer_s: int = ANSWER_SECONDS
     ) -> None:
-        """`address` is http[s]://[user:password@]host:port.
+        """`address` is http[s]://[user[:password]@]host:port, with files as ingest/address.py says.
 
         A query is given up after `answer_s` without a byte.
         """
-        parts = urlsplit(address)
+        try:
+            place = parse(address)
+            parts = urlsplit(place.bare)
+            self._host = (parts.hostname or "", parts.port or (8123, 8443)[place.encrypted])
+        except ValueError as error:
+            raise ArchiveError(f"ClickHouse at {shown(address)}: {error}", away=False) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ArchiveError(
-                f"ClickHouse's address {address!r} is not http://[user:password@]host:port",
+                f"ClickHouse's address {shown(address)} is not http://[user:password@]host:port",
                 away=False,
             )
         if not database.isidentifier():
             raise ArchiveError(f"ClickHouse's database {database!r} is not a name", away=False)
         self.database = database
-        self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8123}"
-        self._secret = (parts.username or "default", parts.password or "")
-        self._host = (parts.hostname, parts.port or 8123, parts.scheme == "https")
+        self.address = f"{place.scheme}://{self._host[0]}:{self._host[1]}"
+        self._place = place
         self._answer_s = answer_s
         self._clients: dict[int, Client] = {}  # By how long they wait for an answer.
         self._writer = ""  # What our inserts are signed with, once claimed.
@@ -495,14 +500,19 @@ class Archive:
     def _connected(self, answer_s: int | None = None) -> Client:
         answer_s = answer_s or self._answer_s
         if answer_s not in self._clients:
-            host, port, secure = self._host
+            (host, port), place, password = self._host, self._place, self._password()
             with _translated(self, "connect"):
                 self._clients[answer_s] = clickhouse_connect.get_client(
                     host=host,
                     port=port,
-                    secure=secure,
-                    username=self._secret[0],
-                    password=self._secret[1],
+                    secure=place.encrypted,
+                    ca_cert=place.files.get("ca"),
+                    client_cert=place.files.get("certificate"),
+                    client_cert_key=place.files.get("key"),
+                    username=place.user or "default",
+                    password=password,
+                    # A certificate alone says who we are; beside a password it only opens the wire.
+                    tls_mode="strict" if password and place.encrypted else None,
                     compress=False,  # Bytes on loopback or a data centre's wire are cheaper.
                     connect_timeout=CONNECT_SECONDS,
                     send_receive_timeout=answer_s,
@@ -511,6 +521,12 @@ class Archive:
                     dedicated_pool=True,  # So that `close` leaves none of its connections.
                 )
         return self._clients[answer_s]
+
+    def _password(self) -> str:
+        try:
+            return self._place.password
+        except AddressError as error:
+            raise ArchiveError(f"ClickHouse at {self.address}: {error}", away=False) from None
 
     def command(self, statement: str) -> None:
         """Do what gives no rows."""

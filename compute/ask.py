@@ -3,9 +3,13 @@
 {"type": "acknowledge", "alert": ID, "person": NAME}       with "id" if an answer is wanted, and
                                                            "number" of the newest message seen
 {"type": "what_if", "id": ASK, "trades": [{"book", "instrument", "quantity", "price"?}, ...]}
+{"type": "refused", "id": ASK, "kept"?: "0:17"}            the newest values that were refused, or
+                                                           one with its first bytes
+{"type": "replay", "id": ASK, "kept": "0:17", "person": NAME}   publish it again
 
-Answers: {"id", "acknowledged": {the alert's message}}, {"id", "what_if": see `answer`}, or {"id",
-"error": a sentence} with "trade" where one of the trades is wrong, from 0. An id is new with every
+Answers: {"id", "acknowledged": {the alert's message}}, {"id", "what_if": see `answer`}, {"id",
+"refused": see compute/quarantine.py}, {"id", "replayed": where it stands now}, or {"id", "error":
+a sentence} with "trade" where one of the trades is wrong, from 0. An id is new with every
 ask, because answers stay a while.
 
 `read` believes nothing: whatever a browser sends is an ask or a ValueError.
@@ -34,6 +38,7 @@ QUANTITY_MAX = 1e15
 MEASURES = ("gross", "net", "delta", "beta", "gamma", "vega", "theta", "dv01", "cs01", "day_pnl")
 LOSSES = ("hist_99", "es_975")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KEPT = re.compile(r"[0-9]{1,9}:[0-9]{1,18}", re.ASCII)
 
 
 class AskError(ValueError):
@@ -66,7 +71,27 @@ class WhatIf:
     trades: tuple[Trade, ...]
 
 
-def read(data: bytes) -> Acknowledge | WhatIf:
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What was refused: one of that name, or "" for the newest of all."""
+
+    name: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A person lets a refused value be published again."""
+
+    name: str
+    kept: str
+    person: str
+
+
+Ask = Acknowledge | WhatIf | Refused | Replay
+
+
+def read(data: bytes) -> Ask:
     """The ask; AskError says what is wrong with it."""
     if len(data) > ASK_BYTES_MAX:
         raise AskError(f"an ask of {len(data):,} bytes; {ASK_BYTES_MAX:,} is the limit")
@@ -79,9 +104,11 @@ def read(data: bytes) -> Acknowledge | WhatIf:
     name = told.get("id", "")
     if not isinstance(name, str) or (name and not NAME.fullmatch(name)):
         raise AskError("an ask's id is 1 to 64 letters, digits, _ or -")
-    kinds: dict[str, Callable[[dict[str, Any], str], Acknowledge | WhatIf]] = {
+    kinds: dict[str, Callable[[dict[str, Any], str], Ask]] = {
         "acknowledge": _acknowledge,
         "what_if": _what_if,
+        "refused": _refused,
+        "replay": _replay,
     }
     kind = told.get("type")
     if not isinstance(kind, str) or kind not in kinds:
@@ -120,6 +147,25 @@ def _what_if(told: dict[str, Any], name: str) -> WhatIf:
     if not isinstance(trades, list) or not 0 < len(trades) <= TRADES_MAX:
         raise ValueError(f"trades are a list of 1 to {TRADES_MAX}")
     return WhatIf(name, tuple(_trade(number, one) for number, one in enumerate(trades)))
+
+
+def _refused(told: dict[str, Any], name: str) -> Refused:
+    return Refused(name, _kept(told) if told.get("kept") else "")
+
+
+def _replay(told: dict[str, Any], name: str) -> Replay:
+    try:
+        person = person_of(told.get("person"))
+    except ValueError:
+        raise ValueError("a replay is in the name of a person") from None
+    return Replay(name, _kept(told), person)
+
+
+def _kept(told: dict[str, Any]) -> str:
+    kept = told.get("kept")
+    if not isinstance(kept, str) or not KEPT.fullmatch(kept):
+        raise ValueError("what was refused is named PARTITION:OFFSET")
+    return kept
 
 
 def _trade(number: int, told: Any) -> Trade:

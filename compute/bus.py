@@ -15,7 +15,6 @@ import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -24,6 +23,8 @@ import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from ingest.address import Address, AddressError, parse, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,29 +119,32 @@ _PATIENCE = ("socket_timeout", "socket_connect_timeout", "retry")
 
 def _client(url: str, library: Any, **options: Any) -> Any:
     """A client of the server at `url`, or of the primary that its sentinels name."""
-    place = urlsplit(url)
+    try:
+        place = parse(url)
+        options |= {"username": place.user or None, "password": place.password or None}
+    except AddressError as error:
+        raise BusError(f"Redis at {shown(url)}: {error}") from None
+    encrypted = _encryption(place)
     if not place.scheme.endswith("+sentinel"):
-        return library.Redis.from_url(url, **options)
-    secret, _, hosts = place.netloc.rpartition("@")
-    username, _, password = map(unquote, secret.partition(":"))
+        return library.Redis.from_url(place.bare, **options, **encrypted)
     service, _, database = place.path.strip("/").partition("/")
-    sentinels = [
-        (host, int(port)) for host, _, port in (h.rpartition(":") for h in hosts.split(","))
-    ]
-    options |= {"username": username or None, "password": password or None}
-    options |= {"db": int(database or 0)} | (
-        {"ssl": True} if place.scheme == "rediss+sentinel" else {}
-    )
+    sentinels = [(host, int(port)) for host, _, port in (h.rpartition(":") for h in place.hosts)]
+    encrypted |= {"ssl": True} if place.encrypted else {}
     # Sentinels have a secret of their own, or none; patience with them is that with the server.
-    patience = {name: options[name] for name in _PATIENCE}
+    patience = {name: options[name] for name in _PATIENCE} | encrypted
+    options |= {"db": int(database or 0)} | encrypted
     found = library.sentinel.Sentinel(sentinels, sentinel_kwargs=patience, **options)
     return found.master_for(service)
 
 
-def _shown(url: str) -> str:
-    """`url` without what is secret in it."""
-    scheme, _, rest = url.partition("//")
-    return f"{scheme}//{rest.rpartition('@')[2]}"
+def _encryption(place: Address) -> dict[str, Any]:
+    """The client's words for the files that an address names."""
+    names = {"ca": "ssl_ca_certs", "certificate": "ssl_certfile", "key": "ssl_keyfile"}
+    return {names[name]: path for name, path in place.files.items() if name in names}
+
+
+def _verb(error: Exception) -> str:
+    return "refuses" if isinstance(error, redis.ResponseError) else "does not answer"
 
 
 def _key(kind: str, worker: int = 0) -> str:
@@ -178,11 +182,11 @@ class Bus:
         except redis.RedisError as error:
             if "equal or smaller" in str(error):
                 raise SupersededError(
-                    f"Redis at {_shown(self.url)} has deltas of a later epoch ({error}): another "
+                    f"Redis at {shown(self.url)} has deltas of a later epoch ({error}): another "
                     "process has taken over. End one of the two."
                 ) from None
             raise BusError(
-                f"Redis at {_shown(self.url)} does not answer ({error}). Check address and server."
+                f"Redis at {shown(self.url)} {_verb(error)} ({error}). Check address and server."
             ) from None
 
     def ping(self) -> None:
@@ -543,7 +547,7 @@ class AsyncBus:
         # asyncio's transport raises AttributeError where it is written to after a reset; the
         # client has left that connection by then.
         except (redis.RedisError, OSError, AttributeError) as error:
-            raise BusError(f"Redis at {_shown(self.url)} does not answer ({error}).") from None
+            raise BusError(f"Redis at {shown(self.url)} {_verb(error)} ({error}).") from None
 
     async def close(self) -> None:
         """Leave."""

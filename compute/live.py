@@ -6,7 +6,6 @@ means that pages show age; the engine goes on and the next cut after its return 
 """
 
 import contextlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,10 +20,11 @@ from compute.digest import Digests
 from compute.engine import Engine
 from compute.enriched import ENRICHED
 from compute.intake import Batch, Intake
+from compute.ready import Ready, Saver
 from ingest import clock
 from ingest.frame import source_of
 from ingest.fund import Book
-from ingest.instrument import Instrument, Reference
+from ingest.instrument import Instrument
 from ingest.meter import Rate, Stages
 from ingest.offset import Ways
 from ingest.quarantine import Publisher, Refused, StandingRows, keep
@@ -109,21 +109,24 @@ class Live:
         now_ns: Callable[[], int] = clock.now_ns,
         tell: Callable[[dict[str, Any]], bool] | None = None,
         leads: bool = True,
+        ready: Ready[Any] | None = None,
+        saver: Saver | None = None,
     ) -> None:
         """Read the reference rows, take up the newest checkpoint, and seek behind it.
 
         `books` are the fund's: their currencies and cost methods, who trades them. `tell` hears
         our health in place of the bus. Of several that read one topic of reference rows one
-        `leads`: it shares them, and keeps those that are none.
+        `leads`: it shares them, and keeps those that are none. `ready` was made of `rows` before;
+        several that stand in one process share a `saver`.
         """
         self.frames, self.rows, self.bus, self.quarantine = frames, rows, bus, quarantine
         self.worker, self.cut_ns, self.now_ns = worker, round(cut_ms * 1e6), now_ns
         self.leads = leads
         self.tell = tell or (lambda health: bus.report(f"live.{worker}", health))
-        self.reference = Reference(rows.read_all())
-        self.intake = Intake(self.reference, self._refresh)
         self.books = tuple(books)
-        self.engine = Engine(self.reference, self.books)
+        ready, self.saver = ready or Ready(rows, self.books), saver or Saver()
+        self.reference, self.engine = ready.reference, ready.engine
+        self.intake = Intake(self.reference, self._refresh)
         self.digests = Digests("live")
         self.cutter = delta.Cutter()
         self.positions: Positions = {}
@@ -136,8 +139,6 @@ class Live:
         self.ways = Ways(now_ns(), time.monotonic_ns())
         self.stages = Stages("made_to_taken", "decode", "engine", "cut", "publish")
         self.redis_away_since = 0.0
-        self.saving: threading.Thread | None = None  # Takes the newest checkpoint to Redis.
-        self._frozen: Engine | None = None  # Of the last checkpoint; room for the next.
         self._image_due = self._checkpoint_due = self._health_due = 0.0
         self._cut_at = self._total_at = self._told_reference = 0.0
         self.retry_at = 0.0  # Until then Redis is left alone.
@@ -152,6 +153,8 @@ class Live:
         except BusError:
             self.redis_away_since = time.monotonic()
         self.epoch = max(self.epoch, self.now_ns() // 1_000_000)
+        # A checkpoint may know rows that came after ours; where it has more, it does not fit.
+        self.intake.renew(self.rows, self.engine)
         if saved:
             try:
                 checkpoint = unpack(saved)
@@ -163,7 +166,7 @@ class Live:
             except (ValueError, KeyError):  # Another version's, or torn: begin anew from Kafka.
                 self.engine = Engine(self.reference, self.books)
                 self.intake = Intake(self.reference, self._refresh)
-        self._frozen = self.engine.freeze()  # Memory asked for now is not asked for in between.
+        self.saver.make_room(self.engine)
         self._checkpoint_due = time.monotonic() + CHECKPOINT_SECONDS
         self.frames.seek(self.positions)
 
@@ -189,9 +192,8 @@ class Live:
         """Tell all that was taken and keep the state: whoever comes next goes on from here."""
         self._image_due = self._total_at = 0.0
         self._cut(time.monotonic())
-        if self.saving:
-            self.saving.join()
-        self._save().join()
+        self._save()
+        self.saver.wait()
 
     def patience_s(self) -> float:
         """How long the next poll may wait: until a cut is due, or for the next frame of a burst.
@@ -293,16 +295,12 @@ class Live:
         self._dirty = False
         if image is not None:
             self._image_due = now + IMAGE_SECONDS
-        if now >= self._checkpoint_due and not (self.saving and self.saving.is_alive()):
+        if now >= self._checkpoint_due and not self.saver.busy:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
             self._save()
 
-    def _save(self) -> threading.Thread:
-        """Keep the state as it stands; only the copy is made here, the rest in a thread.
-
-        Packing and sending 17 MB takes 60 ms, which every cell would wait for.
-        """
-        engine = self._frozen = self.engine.freeze(self._frozen)
+    def _save(self) -> None:
+        """Keep the state as it stands."""
         positions = dict(self.positions)
         note = {
             "log": self.frames.log,
@@ -310,14 +308,12 @@ class Live:
             "digests": self.digests.state(),
         }
 
-        def save() -> None:
+        def keep(engine: Engine) -> None:
             with contextlib.suppress(BusError):  # The next one will do.
                 state = pack(Checkpoint(positions, note, engine.checkpoint()))
                 self.bus.save(self.worker, state)
 
-        self.saving = saving = threading.Thread(target=save, name="checkpoint", daemon=True)
-        saving.start()
-        return saving
+        self.saver.save(self.engine, keep)
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()

@@ -14,6 +14,7 @@ import numpy as np
 from compute.bus import BusError
 from compute.engine import LEG
 from compute.live import TOTAL_MS, Deltas, Live
+from compute.ready import Ahead, Saver
 from compute.share import stream
 from compute.table import INSTRUMENTS
 from compute.worker import SharedRows
@@ -22,6 +23,7 @@ from ingest.quarantine import Publisher
 from ingest.shard import Shard
 
 LEADER = 0  # The shard whose Live speaks of the reference rows.
+AHEAD_SECONDS = 1.0  # So long after one was taken the next is made: several may come in a row.
 _TOLD = tuple(INSTRUMENTS.index(name) for name in ("mid", "ts_event", "state"))
 
 
@@ -44,19 +46,27 @@ class LiveShards:
         books: Sequence[Book] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`role` is as in the health reports: `live.0`."""
+        """`role` is as in the health reports: `live.0`. What a first shard needs is made ready."""
         self.role, self.rows, self.bus, self.quarantine = role, rows, bus, quarantine
         self.books, self.monotonic = tuple(books), monotonic
-        self._swap_at = 0.0
+        self._swap_at = self._ahead_at = 0.0
+        self._shards = 1
+        self.ahead, self.saver = Ahead(rows.view, self.books), Saver()
+        self.saver.make_room(self.ahead.at_hand[0].engine)
 
     def make(self, shard: Shard, tell: Callable[[dict[str, Any]], bool]) -> Live:
         """A Live that stands where the shard's newest checkpoint does."""
+        ready = self.ahead.take()
+        self._ahead_at = self.monotonic() + AHEAD_SECONDS
+        self._shards = shard.shards.count
         return Live(
-            *(shard, self.rows.view(), self.bus, self.quarantine),
+            *(shard, ready.rows, self.bus, self.quarantine),
             worker=stream(shard.number),
             books=self.books,
             tell=tell,
             leads=shard.number == LEADER,
+            ready=ready,
+            saver=self.saver,
         )
 
     def close(self, loop: Live) -> None:
@@ -68,7 +78,12 @@ class LiveShards:
         return min((loop.patience_s() for loop in loops), default=0.0)
 
     def between(self, loops: Mapping[int, Live]) -> None:
-        """Swap legs when positions are about to be summed; leave a Redis alone that is away."""
+        """Swap legs when positions are about to be summed; leave a Redis alone that is away.
+
+        And be ready for more shards, where there are some that others have.
+        """
+        if self.monotonic() >= self._ahead_at:
+            self.ahead.renew(self._shards - len(loops))
         retry_at = max((loop.retry_at for loop in loops.values()), default=0.0)
         for loop in loops.values():
             loop.retry_at = retry_at

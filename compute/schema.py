@@ -31,9 +31,9 @@ CODECS = {
 }
 STORED = f"topic, partition, intDiv(offset, {SEGMENT_FRAMES}), instrument, offset, `index`"
 # Statistics of every column, on by default since ClickHouse 26, answer no question of ours and cost
-# as much CPU as an insert; merges of few parts write each row again and again: of ten at once 0.59 us
-# a row and second, of thirty 0.39. Small parts are one file each, so that more of them cost a question
-# no more.
+# as much CPU as an insert; merges of few parts write each row again and again: of ten at once 0.59
+# us a row and second, of thirty 0.39. Small parts are one file each, so that more of them cost a
+# question no more.
 THRIFT = {
     "auto_statistics_types": "''",
     "min_parts_to_merge_at_once": "30",

@@ -24,7 +24,8 @@ from compute.bus import BusError, SupersededError
 
 FIRST_STREAM = 1_000  # On the bus a shard is the worker of this number, and those behind it.
 RENEW_SECONDS = 0.2
-JOIN_SECONDS = 0.4  # Before a new member takes: those that start together see each other first.
+LACKING_SECONDS = 0.02  # Who has too few looks so often: what is let go stands still until taken.
+JOIN_SECONDS = 0.4  # Before the first one takes: those that start together see each other first.
 ROUNDS_MIN = 5  # Renewals that may come late, or not at all, before a lease has run out.
 
 
@@ -141,18 +142,19 @@ class Share:
             self.held -= {number}
             with contextlib.suppress(BusError):  # Then its lease runs out.
                 self.bus.let_go(self.group, self.member, [number])
-                self._see()
+                if not self._done.is_set():
+                    self._see()
+                for other in self.held if self._done.is_set() else ():
+                    self.bus.take_shard(self.group, self.member, self.lease_s, other)
 
     def take(self) -> int | None:
         """A shard that nobody has and we should; it is ours from now on."""
-        if self.name not in self._members:
-            return None
-        if len(self.held) >= quotas(self._members, self._owners, self.shards)[self.name]:
+        if not self._lacks():
             return None
         role = self.member[0]
         former = {n for n, owner in self._owners.items() if owner.rpartition("/")[0] == role}
         free = set(range(self.shards)) - (self._owners.keys() - former) - self.held
-        if self.monotonic() < self._join_at:
+        if self.monotonic() < self._join_at and self._owners.keys() <= former:
             free &= former  # Ours before we were started again.
         with self._lock, contextlib.suppress(BusError):
             for number in preferred(self.name, free):
@@ -164,16 +166,28 @@ class Share:
                 self._see()  # Somebody else was faster.
         return None
 
-    def close(self) -> None:
-        """Leave the group: what we have is free at once."""
+    def _lacks(self) -> bool:
+        """Whether we should have more than we have."""
+        members = self._members
+        quota = quotas(members, self._owners, self.shards) if self.name in members else {}
+        return len(self.held) < quota.get(self.name, 0)
+
+    def leave(self) -> None:
+        """Be no member any more: others may take what we have, each as we let it go."""
         self._done.set()
         if self._thread.is_alive():
             self._thread.join()
         with self._lock, contextlib.suppress(BusError):
-            self.bus.let_go(self.group, self.member, sorted(self.held), leave=True)
+            self.bus.let_go(self.group, self.member, [], leave=True)
+
+    def close(self) -> None:
+        """Leave the group: what we have is free at once."""
+        self.leave()
+        with self._lock, contextlib.suppress(BusError):
+            self.bus.let_go(self.group, self.member, sorted(self.held))
             self.held = frozenset()
 
     def _run(self) -> None:
         while not self._done.is_set():
             self.look()
-            self._done.wait(RENEW_SECONDS)
+            self._done.wait(LACKING_SECONDS if self._lacks() else RENEW_SECONDS)

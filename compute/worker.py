@@ -20,7 +20,7 @@ from ingest.quarantine import Refused
 from ingest.shard import Shard, Shards
 
 HEALTH_SECONDS = 1.0
-IDLE_SECONDS = 0.05  # A worker without a shard looks so often whether there is one.
+IDLE_SECONDS = 0.02  # A worker without a shard looks so often whether there is one.
 
 
 class Loop(Protocol):
@@ -92,9 +92,11 @@ class Worker:
         return count
 
     def close(self) -> None:
-        """Close every shard, and leave the group."""
+        """Leave the group: others may have each shard as soon as it is closed."""
+        self.share.leave()
         for number in list(self.loops):
             self._close(number)
+            self.share.let_go(number)
         self.share.close()
 
     def _settle(self) -> None:

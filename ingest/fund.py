@@ -110,6 +110,11 @@ class Fund:
             raise FundError("; ".join(wrong))
 
 
+def of(path: Path | None) -> Fund:
+    """The fund that the user named, or the demo's."""
+    return load(path) if path else DEMO
+
+
 def load(path: Path) -> Fund:
     """The fund of a TOML file. FundError names the file, each wrong row, and what to do."""
     try:

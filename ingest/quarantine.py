@@ -2,7 +2,8 @@
 
 Frames are kept as they are refused. A reference row may stand refused for a moment, until the row
 that it hangs on has come; it is kept once it has stood refused for STANDING_SECONDS, and then once
-for each row and reason.
+for each row and reason. A value that was published again is noted beside it: by whom, and where it
+stands now.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,16 @@ class Refused(NamedTuple):
     value: bytes
     reason: str  # One word, for counting.
     text: str  # For people.
+
+
+class Replayed(NamedTuple):
+    """A note that a kept value was published again, to where it came from."""
+
+    of: str  # The kept value's own place on the topic `quarantine`: PARTITION:OFFSET.
+    person: str
+    topic: str  # Where it stands now.
+    partition: int
+    offset: int
 
 
 class Publisher(Protocol):
@@ -52,6 +63,24 @@ def keep(publisher: Publisher, refused: Refused) -> None:
         ("offset", str(refused.offset).encode()),
     ]
     publisher.publish(QUARANTINE_TOPIC, -1, refused.value, headers=headers)
+
+
+def note(publisher: Publisher, replayed: Replayed) -> None:
+    """Into the same topic, without a value."""
+    headers: Headers = [(name, str(told).encode()) for name, told in replayed._asdict().items()]
+    publisher.publish(QUARANTINE_TOPIC, -1, b"", headers=[("reason", b"replayed"), *headers])
+
+
+def read(headers: Mapping[str, bytes], value: bytes) -> Refused | Replayed:
+    """What `keep` or `note` wrote; ValueError where neither did."""
+    try:
+        told = {name: data.decode(errors="replace") for name, data in headers.items()}
+        place = told["topic"], int(told["partition"]), int(told["offset"])
+        if "of" in told:
+            return Replayed(told["of"], told["person"], *place)
+        return Refused(*place, value, told["reason"], told["text"])
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"the headers of what was refused lack {error}") from None
 
 
 class RefusedLines:

@@ -22,8 +22,9 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.address import AddressError, parse, shown
 from ingest.instrument import AssetClass, Instrument
-from ingest.quarantine import Headers, Refused
+from ingest.quarantine import QUARANTINE_TOPIC, Headers, Refused
 
 TOPICS = (*(asset_class.topic for asset_class in AssetClass), "fills")
 FILLS = len(AssetClass)  # Index of `fills` among TOPICS.
@@ -33,7 +34,7 @@ ALERTS_TOPIC = "alerts"  # What limits raise: JSON, compute/limits.py; the key i
 ALERTS = len(TOPICS)  # Its index, behind those of the market.
 ROOTS_TOPIC = "audit.roots"  # Signed roots of the record, compute/roots.py.
 DIGESTS_TOPIC = "audit.digests"  # What `live` and `record` made of the log, compute/digest.py.
-_NAMES = (*TOPICS, ALERTS_TOPIC, ROOTS_TOPIC, DIGESTS_TOPIC)
+_NAMES = (*TOPICS, ALERTS_TOPIC, ROOTS_TOPIC, DIGESTS_TOPIC, QUARANTINE_TOPIC)
 _INDEX = {topic: index for index, topic in enumerate(_NAMES)}
 
 POLL_MESSAGES_MAX = 512  # x up to a few hundred events a frame: a batch of about 100,000 events.
@@ -75,9 +76,41 @@ class SourceError(RuntimeError):
     """Kafka cannot be reached or refuses; the text says what, where and what to do."""
 
 
+MECHANISM = "SCRAM-SHA-512"  # How a password is shown to be known, unless the address says.
+
+
+def let_in(brokers: str) -> dict[str, str]:
+    """The client's words for where the brokers are and what it takes to be let in.
+
+    SourceError where the address, or a file that it names, cannot be.
+    """
+    try:
+        place = parse(brokers)
+        password = place.password
+    except AddressError as error:
+        raise SourceError(f"Kafka at {shown(brokers)}: {error}") from None
+    names = {
+        "ca": "ssl.ca.location",
+        "certificate": "ssl.certificate.location",
+        "key": "ssl.key.location",
+    }
+    files = {names[name]: path for name, path in place.files.items() if name in names}
+    sasl = {
+        "sasl.mechanism": place.other.get("mechanism", MECHANISM),
+        "sasl.username": place.user,
+        "sasl.password": password,
+    }
+    return {
+        "bootstrap.servers": ",".join(place.hosts),
+        **({"security.protocol": place.scheme} if place.scheme else {}),
+        **files,
+        **(sasl if place.scheme.startswith("sasl_") else {}),
+    }
+
+
 def _config(brokers: str) -> dict[str, object]:
     return {
-        "bootstrap.servers": brokers,
+        **let_in(brokers),
         "socket.nagle.disable": True,
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 50,
@@ -108,7 +141,8 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
             with contextlib.suppress(KafkaException):
                 client.list_topics(topic, timeout=2.0)
     raise SourceError(
-        f"Kafka at {brokers} is not ready: {problem}. Check the address and that the topics exist."
+        f"Kafka at {shown(brokers)} is not ready: {problem}. Check the address and that the "
+        "topics exist."
     )
 
 
@@ -126,7 +160,7 @@ def spreads(brokers: str) -> dict[str, Spread]:
     try:
         known = client.list_topics(timeout=ANSWER_MS / 1e3).topics
     except KafkaException as error:
-        raise SourceError(f"Kafka at {brokers} does not answer: {error.args[0]}") from None
+        raise SourceError(f"Kafka at {shown(brokers)} does not answer: {error.args[0]}") from None
     finally:
         client.close()
     return {
@@ -186,6 +220,21 @@ class Source:
     def seek(self, positions: Positions) -> None:
         """Read on after `positions` (the last offset taken); from the beginning where absent."""
         self._consumer.assign(_starts(self.assigned, positions))
+
+    def seek_newest(self, count: int) -> int:
+        """Read on from the newest `count` values of each partition: how many; SourceError."""
+        places, found = _starts(self.assigned, {}), 0
+        try:
+            for place in places:
+                low, high = self._consumer.get_watermark_offsets(place, timeout=CONNECT_SECONDS)
+                place.offset = max(low, high - count)
+                found += high - place.offset
+        except KafkaException as error:
+            raise SourceError(
+                f"Kafka at {self.brokers} does not say its offsets: {error}"
+            ) from None
+        self._consumer.assign(places)
+        return found
 
     def add(self, places: Places, positions: Positions) -> None:
         """Read these too, as `seek` does; the others are not disturbed."""
@@ -287,14 +336,14 @@ class Source:
             }
         except KafkaException as error:
             raise SourceError(
-                f"Kafka at {self.brokers} does not say its offsets: {error}"
+                f"Kafka at {shown(self.brokers)} does not say its offsets: {error}"
             ) from None
         self._consumer.assign([place for place in begins if place.offset >= 0])
         while any(not found[place] or found[place][-1].offset < ends[place] - 1 for place in ends):
             if time.monotonic() > deadline:
                 raise SourceError(
-                    f"Kafka at {self.brokers} did not give all of {', '.join(self._topics)} within "
-                    f"{seconds:.0f} s. Check the brokers."
+                    f"Kafka at {shown(self.brokers)} did not give all of "
+                    f"{', '.join(self._topics)} within {seconds:.0f} s. Check the brokers."
                 )
             for message in self.poll():
                 found[message[:2]].append(message)

@@ -55,9 +55,9 @@ def _packed(worker: Worker) -> bytes:
 
 
 @contextmanager
-def serving(redis: str, clickhouse: str, folder: Path) -> Iterator[str]:
-    """The web process on a port of its own, its data in `folder`/data; its address."""
-    port = standins.free_port()
+def serving(redis: str, clickhouse: str, folder: Path, port: int = 0) -> Iterator[str]:
+    """The web process on that port, or one of its own, its data in `folder`/data; its address."""
+    port = port or standins.free_port()
     known = {"DATA": folder / "data", "REDIS": redis, "CLICKHOUSE": clickhouse}
     environment = {f"TICKGLASS_{name}": str(value) for name, value in known.items()}
     with (folder / "web.log").open("wb") as log:

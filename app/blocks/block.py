@@ -140,7 +140,7 @@ class Grid(Block):
             f"set{number}": grid_feed(self.table, (*columns, *self._always), 0, 0)
             for number, columns in enumerate(others, 1)
         }
-        columns = [setting(table_named(self.table), name) for name in self._all()]
+        columns = [setting(table_named(self.table), name, self.classes) for name in self._all()]
         names = [column["name"] for column in details(table_named(self.table), columns)]
         return feeds | ({"detail": grid_feed(self.table, names, 0, 0)} if names else {})
 
@@ -153,13 +153,13 @@ class Grid(Block):
         sets = [
             {
                 "name": name,
-                "columns": [setting(table, column) for column in columns],
+                "columns": [setting(table, column, self.classes) for column in columns],
                 "wide": bool(_OPTIONS & set(self.focus.get(name, ()))),
                 "classes": sorted(int(item) for item in self.focus.get(name, ())),
             }
             for name, columns in self._sets.items()
         ]
-        every = [setting(table, name) for name in self._all()]
+        every = [setting(table, name, self.classes) for name in self._all()]
         return Block.spec(self) | {
             "table": self.table,
             "columns": sets[0]["columns"],
@@ -261,9 +261,9 @@ class Strip(Block):
         at_risk = [name for name in self.risk if name in VALUE_AT_RISK.names]
         feeds = {}
         if fund:
-            feeds["fund"] = grid_feed(EXPOSURES.name, fund, 0, 1)
+            feeds["fund"] = grid_feed(EXPOSURES.name, fund, 0, 1, {"scope": 0})
         if at_risk:
-            feeds["at_risk"] = grid_feed(VALUE_AT_RISK.name, at_risk, 0, 1)
+            feeds["at_risk"] = grid_feed(VALUE_AT_RISK.name, at_risk, 0, 1, {"scope": 0})
         return feeds
 
     def spec(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 // time, each set a feed of its own, so that only the columns shown travel.
 
 const SLIDES = 24; // With more columns than these a grid slides; with fewer those of the lowest rank go.
+const FIRST = ["last", "change", "day_pnl", "pnl", "value"]; // Beside the name where hardly more has room: a phone.
 const OPTION_PX = 154; // An option's symbol with its strike.
 const SYMBOL = { name: "symbol", head: "Symbol", width: 132, flex: true, align: "left", dx: 16, drop: 0, source: "the instrument", inputs: [] };
 
@@ -44,9 +45,11 @@ class Blotter extends Sheet {
   // All that fit, or a window on all: whole columns, because half a number is a wrong one.
   choose(room) {
     const wide = this.all.reduce((sum, k) => sum + k.width * SCALE, 0);
-    this.sideways = wide > room && (!this.arrangement.data.fit || this.all.length > SLIDES);
+    // On a phone, where not even those that never go have room, all are slid through, the name stays.
+    const least = this.all.reduce((sum, k) => sum + (k.drop ? 0 : k.width * SCALE), 0), cramped = room < PHONE_PX && this.arrangement.data.fit && least * 0.9 > room;
+    this.sideways = wide > room && (!this.arrangement.data.fit || this.all.length > SLIDES || cramped);
     if (!this.sideways) { this.left = 0; return super.choose(room); }
-    const all = this.all.map(sized), pins = all.filter((k) => k.pinned), free = all.filter((k) => !k.pinned);
+    const all = (cramped ? this.ranked() : this.all).map(sized), pins = all.filter((k) => k.pinned), free = all.filter((k) => !k.pinned);
     const taken = pins.reduce((sum, k) => sum + k.width, 0);
     // The last window is the one that ends with the last column.
     let most = free.length, sum = taken;
@@ -58,6 +61,11 @@ class Blotter extends Sheet {
     this.free = free.length;
     if (pins.length) pins[pins.length - 1] = { ...pins[pins.length - 1], pinEnd: true };
     return [...pins, ...shown];
+  }
+
+  ranked() {
+    const [name, ...rest] = this.all, first = FIRST.map((one) => rest.find((k) => k.name === one)).filter(Boolean);
+    return [{ ...name, pinned: true }, ...first, ...rest.filter((k) => !first.includes(k) && !k.chip)];
   }
 
   slide(to) {

@@ -60,7 +60,7 @@ const FORMATS = {
     if (column.estimate && row.state & ESTIMATED && v === v) cell.marks |= M_ESTIMATE;
   },
   quantity(cell, row, v, column, kept) {
-    cell.text = kept ?? (column.name.endsWith("_size") ? lot(v) : quantity(v));
+    cell.text = kept ?? (column.scale ? num(v / column.scale, 2) : whole(v));
     cell.color = v === 0 ? TEXT3 : column.quiet ? TEXT2 : TEXT;
   },
   percent(cell, row, v, column, kept) {
@@ -119,7 +119,7 @@ const FORMATS = {
     cell.font = SMALL;
   },
   side(cell, row, v, column, kept) {
-    cell.text = kept ?? (v === v ? (v > 0 ? "B " : "S ") + lot(Math.abs(v)) : "");
+    cell.text = kept ?? (v === v ? (v > 0 ? "B " : "S ") + whole(Math.abs(v)) : "");
     cell.color = hueIndex(v);
   },
   book(cell, row, v, column, kept, sheet) {

@@ -6,7 +6,7 @@ which columns go when the panel is narrow (`drop` 0 never goes, the highest goes
 are the columns that a hover card shows beside a value: what it was made of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -25,9 +25,14 @@ from compute.table import (
     State,
     Table,
 )
+from ingest.instrument import AssetClass
 
 # Rows of the second table are those of the first, so one feed may name columns of both.
 BESIDE = {"instruments": "analytics", "positions": "risk"}
+
+
+# Dealt in face or notional: a desk of these alone reads quantities in millions.
+IN_MILLIONS = frozenset((AssetClass.FX, AssetClass.GOVERNMENT_BOND, AssetClass.CREDIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Setting:
 
 _BY_FORMAT = {
     "price": Setting(82, drop=1, quiet=True),
-    "quantity": Setting(72, drop=2),
+    "quantity": Setting(90, drop=2),  # -999,999,999
     "percent": Setting(60, drop=1, quiet=True),
     "basis_points": Setting(74, signed=True),
     "money_k": Setting(68, signed=True),
@@ -65,24 +70,24 @@ _BY_NAME = {
     "bid": Setting(82, flash=True),
     "ask": Setting(82, flash=True),
     "last": Setting(82, flash=True),
-    "bid_size": Setting(54, drop=3, quiet=True),
-    "ask_size": Setting(54, drop=3, quiet=True),
-    "last_size": Setting(60, drop=3, quiet=True),
+    "bid_size": Setting(74, drop=3, quiet=True),  # 25,000,000
+    "ask_size": Setting(74, drop=3, quiet=True),
+    "last_size": Setting(74, drop=3, quiet=True),
     "change": Setting(66, signed=True, arrow=True),
     "vwap_30m": Setting(82, drop=3, quiet=True),
     "vwap_ex": Setting(84, drop=4, quiet=True),
     "gap_overnight": Setting(58, drop=3, signed=True),
-    "position": Setting(78),
-    "quantity": Setting(78),
+    "position": Setting(90),  # -999,999,999
+    "quantity": Setting(90),
     "pnl": Setting(68, flash=True, signed=True),
     "exposure": Setting(66, flash=True, signed=True),
     "net": Setting(56, signed=True),
     "gross": Setting(58, drop=1),
     "positions": Setting(44, drop=2, quiet=True),
-    "volume": Setting(76, drop=2, quiet=True),
+    "volume": Setting(96, drop=2, quiet=True),  # 99,999,999,999
     "volatility": Setting(72, drop=1, quiet=True),
     "realised": Setting(84, drop=1, quiet=True),
-    "trades": Setting(56, drop=4, quiet=True),
+    "trades": Setting(76, drop=4, quiet=True),  # A total of 99,999,999
     "gaps": Setting(44, drop=5, quiet=True),
     "mark_source": Setting(62, drop=3, quiet=True, format="code"),
     "ts_mark": Setting(66, drop=4),
@@ -204,8 +209,8 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "vwap": Setting(82, drop=5, quiet=True),
         "decision": Setting(78, drop=6, quiet=True),
         "ts_order": Setting(54, drop=2, format="clock"),
-        "size": Setting(60, format="side"),
-        "filled": Setting(60, drop=3, quiet=True),
+        "size": Setting(86, format="side"),
+        "filled": Setting(78, drop=3, quiet=True),
         "price": Setting(76),
         "arrival": Setting(78, drop=4, quiet=True),
         "done": Setting(50, drop=4, quiet=True, places=0),
@@ -301,8 +306,12 @@ def names_of(table: Table) -> list[str]:
     return [name for each in (table, *beside) for name in each.names]
 
 
-def setting(table: Table, name: str) -> dict[str, Any]:
-    """The page's description of one column; KeyError names what the table has."""
+def setting(table: Table, name: str, classes: Collection[AssetClass] = ()) -> dict[str, Any]:
+    """The page's description of one column; KeyError names what the table has.
+
+    A column has one scale in all its rows: quantities are whole, or millions where all of the
+    desk's `classes` are dealt in face or notional.
+    """
     home, column = place_of(table, name)
     chosen = _BY_TABLE.get(home.name, _BY_NAME).get(name) or _BY_FORMAT[column.format]
     described = asdict(chosen)
@@ -315,6 +324,8 @@ def setting(table: Table, name: str) -> dict[str, Any]:
         home=home.name,
         inputs=list(_INPUTS.get(home.name, {}).get(name, ())),
     )
+    if described["format"] == "quantity" and classes and IN_MILLIONS.issuperset(classes):
+        described.update(head=f"{described['head']} M", scale=1e6, width=72)
     return described
 
 

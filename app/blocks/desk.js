@@ -16,10 +16,10 @@ class Desk extends Choices {
     [CODES, STALE_S] = [spec.codes, spec.stale_s];
     this.health = new Health();
     this.link = new Link(this);
-    this.names = new Names();
+    [this.names, this.rights] = [new Names(), new RightsView(this)];
     this.incidents = new Incidents();
     this.figures = new Figures(this);
-    this.operations = new Operations();
+    [this.operations, this.refused] = [new Operations(), new Refused(this)];
     this.hover = new HoverCard(this);
     this.origin = new Origin(this);
     this.notices = new Notices(this);
@@ -266,9 +266,9 @@ class Desk extends Choices {
       },
       series: (feed, series) => { this.series?.set(series); this.chart?.touch(); },
       status: (status) => { this.written(status.written); this.health.set(status); this.latency.believe(Boolean(status.asof) || (!status.clock_note && Math.abs(this.health.shift_ms) < SECOND)); },
-      names: (names) => { this.names.set(names); this.here.named(); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
+      names: (names) => { this.names.set(names); this.rights.take(names.rights); this.here.named(); this.tools?.namesCame(); this.panels.forEach((p) => p.namesCame?.()); for (const p of this.painters) p.touch(-1); },
       reference: (rows) => { this.instruments.add(rows); this.blotter?.touch(-1); },
-      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.mine.answer(answer); this.origin.answer(answer); },
+      answer: (answer) => { this.alertList?.answer(answer); this.whatIf?.answer(answer); this.mine.answer(answer); this.origin.answer(answer); this.refused.answer(answer); },
       figure: (told) => this.figures.take(told),
       operations: (told) => this.operations.take(told),
       alerts: (incidents) => this.incidents.take(incidents),
@@ -527,7 +527,7 @@ class Desk extends Choices {
       { text: this.past.on ? "Back to live" : "As of \u2026", keys: "t", run: () => (this.past.on ? this.past.leave() : this.past.enter()) },
       { text: "Clear search and filters", keys: "Esc", run: () => this.clearFilter() },
       ...(this.alertList ? [{ text: "First alert", keys: "a", run: () => this.alertList.first() }] : []),
-      { text: "Keys", keys: "?", run: () => this.keys.open() }, ...looks];
+      { text: "Keys", keys: "?", run: () => this.keys.open() }, ...looks, ...this.notices.items().slice(1)];
   }
 
   // By key from panel to panel; a grid takes the keys itself.

@@ -20,7 +20,7 @@ import param
 from panel.custom import Children  # type: ignore[attr-defined]
 from panel.models.esm import DataEvent
 
-from app.blocks import source
+from app.blocks import policy, source
 from app.blocks.block import Block, Feeds, Grid, Strip
 from app.blocks.column import codes
 from app.blocks.problem import Problem, attempt, shown, sound
@@ -180,6 +180,9 @@ class Desk:
         made.session = join(spec, pn.state.curdoc, made._send_msg)  # noqa: SLF001
         made.ticket = getattr(made.session, "ticket", "")  # Before: what it names is not newer.
         made.reference = made.session.reference
+        rights = getattr(made.session, "rights", None)
+        if rights and not rights.everything:
+            made.spec = json.dumps(rights.blocks(spec))
         return made
 
     def servable(self) -> None:
@@ -191,6 +194,7 @@ class Desk:
         pn.config.raw_css.append(_FIRST_PAINT)
         pn.config.reconnect = True
         pn.config.notifications = False  # The page says it itself, beside the numbers.
+        pn.state.curdoc.template = policy.template()  # type: ignore[union-attr]
         self.view().servable(title=f"Tickglass · {self.title}")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

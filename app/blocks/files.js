@@ -155,6 +155,7 @@ class Files {
 
   // The panel as it stands, with a line that says of what and when.
   async picture(panel) {
+    this.desk.control({ type: "export", form: "png", name: `${this.desk.spec.title}, ${panel.title.textContent || panel.spec.kind}` });
     const box = panel.root.getBoundingClientRect(), scale = devicePixelRatio || 1, line = 20, root = document.documentElement;
     const copy = panel.root.cloneNode(true), theirs = copy.querySelectorAll("canvas");
     panel.root.querySelectorAll("canvas").forEach((canvas, k) => theirs[k].replaceWith(el("img", { src: canvas.toDataURL(), style: `display:block;width:${canvas.style.width};height:${canvas.style.height}` })));

@@ -68,14 +68,19 @@ function price(v, decimals, format) {
   return format === 1 || format === 2 ? thirtySeconds(v, format === 2) : num(v, decimals);
 }
 
-// Units: whole below 10 M, above in M; parts of a unit only where the size has them.
+// Units of one number by itself: whole below 10 M, above in M.
 function quantity(v) {
   if (v == null || !Number.isFinite(v)) return "";
   const size = Math.abs(v);
   if (size >= 1e10) return num(v / 1e9, 1) + " " + thousands("bn");
   if (size >= 1e7) return num(v / 1e6, size < 1e8 ? 1 : 0) + " M";
-  if (size >= 1000 || Number.isInteger(v)) return num(v);
-  return num(v, size < 1 ? 4 : size < 100 ? 2 : 1);
+  return whole(v);
+}
+
+// Units in a column, which has one scale: whole, with parts only where the size has them.
+function whole(v) {
+  const size = Math.abs(v);
+  return size >= 1000 || Number.isInteger(v) ? num(v) : num(v, size < 1 ? 4 : size < 100 ? 2 : 1);
 }
 
 // A size beside a price, in a narrow column: 100 k, 2.5 M, 1 bn; whole below 100 k.

@@ -31,6 +31,7 @@ class Sheet {
   rowAt() { return null; }
   valueOf() { return NaN; }
   tick() { return false; }
+  withholds(column) { return this.desk?.rights.column(column.home || this.feed?.table, column.name) || false; }
 
   reset() {
     this.dirtyAll = true;
@@ -126,6 +127,8 @@ class Sheet {
     const kept = this.keys[at] >= 0 && (v === this.values[at]) ? this.texts[at] : null;
     column.say(cell, row, v, column, kept, this);
     this.values[at] = v;
+    const withheld = v !== v && !cell.text && this.withholds(column, row);
+    if (withheld) { cell.text = WITHHELD_CELL; cell.color = TEXT3; }
     if (row.stale && column.format !== "moment" && !column.chip) { cell.color = TEXT3; if (cell.font === VALUE) cell.font = ITALIC; }
     if (row.halted && !column.chip && cell.color === TEXT) cell.color = TEXT2;
     if (row.group >= 0) { cell.marks |= M_GROUP; cell.font = BOLD; if (cell.color === TEXT2 || cell.color === TEXT3) cell.color = TEXT; }
@@ -133,7 +136,7 @@ class Sheet {
     if (column.pinEnd) cell.marks |= M_PIN;
     if (column.form && row.group < 0) condition(cell, row, v, column, this, now);
     if (row.selected || this.inRange?.(line, j)) cell.marks |= M_SELECTED;
-    if (row.halted) cell.marks |= M_HATCH;
+    if (row.halted || withheld) cell.marks |= M_HATCH;
     if (this.focusLine === line && this.focusColumn === j && this.focused) cell.marks |= M_FOCUS;
     const key = cell.key();
     if (key === this.keys[at] && cell.text === this.texts[at]) return running;
@@ -307,7 +310,7 @@ function placed(spec) {
 class Bars extends Sheet {
   constructor(el, spec, feed, desk) {
     const name = { name: "name", head: spec.head, width: 100, flex: true, align: "left", dx: PAD, drop: 0,
-      say: (cell, row) => { cell.text = spec.names[row.id] || "Book " + row.id; cell.color = TEXT2; } };
+      say: (cell, row) => { cell.text = this.barred(row) ? WITHHELD : spec.names[row.id] || "Book " + row.id; cell.color = this.barred(row) ? TEXT3 : TEXT2; } };
     const bar = { name: "bar", head: spec.bar === "exposure" ? "Short | long" : "", width: spec.bar === "exposure" ? 92 : 72, align: "center", drop: 0, dx: 0,
       say: (cell, row) => this.sayBar(cell, row) };
     super(el, [name, bar, ...spec.columns.map(placed)], { total: spec.total ? (k) => this.totalOf(k) : null, desk });
@@ -316,6 +319,9 @@ class Bars extends Sheet {
     for (const k of this.all) k.at = feed.index(k.name);
     feed.listeners.push((i) => (i < 0 ? this.touch(-1) : this.touchRow(feed.rows[Math.floor(i / feed.width)])));
   }
+
+  barred(row) { return this.spec.table === "books" && this.desk.rights.book(row.id); }
+  withholds(column, row) { return column.name !== "bar" && column.name !== "name" && (this.barred(row) || super.withholds(column)); }
 
   touchRow(id) { if (id >= this.top) this.touch(id - this.top); }
 

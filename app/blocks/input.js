@@ -1,6 +1,8 @@
 // Law: hands and ears. Wheel, pointer and keys move the blotter; a hidden grid of real elements
 // mirrors the visible rows for a screen reader, at most once a second. It draws nothing.
 
+const SWIPE_PX = 44; // A finger's way across, for each column.
+
 class BlotterInput {
   constructor(el, blotter, desk) {
     [this.el, this.blotter, this.desk] = [el, blotter, desk];
@@ -54,6 +56,7 @@ class BlotterInput {
   down(e) {
     const b = this.blotter, box = this.el.getBoundingClientRect(), x = e.clientX - box.left, y = e.clientY - box.top;
     if (e.button || e.target.closest?.("input")) return;
+    if (e.pointerType === "touch") this.swipe(e);
     if (x >= b.room + GRIP_PX && y > HEAD) return this.drag(e, y);
     const column = b.columns.findIndex((k) => x >= k.x && x < k.x + k.w);
     if (y < HEAD) { if (column >= 0 || this.heads.edge(x)) { e.preventDefault(); this.el.focus({ preventScroll: true, focusVisible: false }); this.heads.down(e, x, column); } return; }
@@ -63,6 +66,20 @@ class BlotterInput {
     b.cursor = b.top + line;
     if (column >= 0) b.focusColumn = column;
     if (e.shiftKey) this.draw(); else this.select();
+  }
+
+  // A finger that moves across slides the columns; one that moves along scrolls the page.
+  swipe(e) {
+    let from = e.clientX;
+    const move = (m) => {
+      if (m.pointerId !== e.pointerId || Math.abs(m.clientX - from) < SWIPE_PX) return;
+      this.blotter.slide(this.blotter.left + Math.sign(from - m.clientX));
+      from = m.clientX;
+      this.desk.wake();
+    };
+    const stop = (m) => { if (m.pointerId === e.pointerId) for (const [kind, heed] of heard) removeEventListener(kind, heed); };
+    const heard = [["pointermove", move], ["pointerup", stop], ["pointercancel", stop]];
+    for (const [kind, heed] of heard) addEventListener(kind, heed);
   }
 
   drag(e, y) {

@@ -6,8 +6,8 @@
 const QUIET_MS = 1000, SILENT_MS = 2000; // Then ask whether anybody is there; then leave.
 const OPEN_MS = 1500, OPEN_TIMES_MAX = 4, RETRY_MS = 250, RETRY_MS_MAX = 3000;
 // Pages that lose one server together do not come all at once to the next: one costs it 2 ms, and whoever is there already
-// wants his cells meanwhile. Two hundred come in 1.2 s.
-const SPREAD_MS_EACH = 6, SPREAD_MS_MAX = 2000;
+// wants his cells meanwhile. Two hundred come in 2.4 s; all are to be back within 5 s.
+const SPREAD_MS_EACH = 12, SPREAD_MS_MAX = 3500;
 const BLIND_MS = 3000, MOVE_MS = 2000, MOVE_MS_MAX = 30000; // Without a market for so long: ask another, later and later.
 const REFUSED = 4403, NEW_MS_MAX = 5000;
 const DOCUMENT_MS = [2000, 6000]; // Stock panels want a server behind Bokeh's document too, when the rush is over.

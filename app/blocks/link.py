@@ -8,6 +8,7 @@ shows. A document made anew would take a hundred times as long, and two hundred 
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from tornado.locks import Lock
 from tornado.websocket import WebSocketHandler
 
 from app.blocks.transport import hear, join
+from app.pace import Pace
+from app.people import address_of
 from app.session import Session
 
 MESSAGE_BYTES_MAX = 1 << 18  # A ticket and the wishes of the widest desk take a tenth of it.
@@ -45,6 +48,7 @@ class LinkHandler(WebSocketHandler):
     check_origin = WSHandler.check_origin  # Whoever may not open a page may not go on with one.
     tickglass_session: Session | None = None
     tickglass_transport: Any = None
+    pace = Pace()  # Of all of them in this process.
 
     def initialize(self, go_on: GoOn, leave: Callable[[Session], None], admit: Admit) -> None:
         """As Tornado calls it for each request."""
@@ -87,6 +91,8 @@ class LinkHandler(WebSocketHandler):
         if signed is None:
             self.close(REFUSED, "sign in")
             return
+        await asyncio.sleep(self.pace.turn())
+        begun = time.monotonic()
         try:
             # The past is opened in ClickHouse, which takes its time.
             away = asyncio.to_thread if "asof" in told else _here
@@ -97,8 +103,12 @@ class LinkHandler(WebSocketHandler):
         if self.ws_connection is None:  # It has gone meanwhile.
             self.on_close()
             return
+        if self.session.shown:
+            self.session.shown.came(self.session.user, address_of(self.request))
         await self.write_message(json.dumps(answer))
         self.session.take_all([wish for wish in wishes if isinstance(wish, dict)])
+        if "asof" not in told:
+            self.pace.took(time.monotonic() - begun)
         self._watch()
 
     def _join(self) -> Any:

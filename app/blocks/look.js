@@ -3,13 +3,15 @@
 
 const LOOKS = {
   theme: { title: "Theme", values: { dark: "Dark", light: "Light", system: "As the system" } },
-  density: { title: "Density", values: { compact: "Compact", normal: "Normal", relaxed: "Relaxed", comfortable: "Comfortable" } },
+  density: { title: "Density", values: { screen: "As the screen", compact: "Compact", normal: "Normal", relaxed: "Relaxed", comfortable: "Comfortable", large: "Large" } },
   palette: { title: "Rise and fall", values: { blue: "Blue up, orange down (colour-blind safe)", green: "Green up, red down (western)", red: "Red up, green down (east Asian)" } },
   negative: { title: "Below nought", values: { minus: "\u22121,234", parentheses: "(1,234)" } },
   thousands: { title: "Thousands", values: { k: "k, M, bn", K: "K, M, B" } },
   zone: { title: "Clock", values: { local: "Of this machine", UTC: "UTC", "America/New_York": "New York", "Europe/London": "London", "Asia/Tokyo": "Tokyo" } },
 };
-const LOOK_FIRST = { theme: "dark", density: "normal", palette: "blue", negative: "minus", thousands: "k", zone: "local" };
+const LOOK_FIRST = { theme: "dark", density: "screen", palette: "blue", negative: "minus", thousands: "k", zone: "local" };
+// A page of 4K whose pixels are the screen's own: text of 12 px would be 1.5 mm high there.
+const VAST = matchMedia("(min-width: 2800px) and (max-resolution: 1.25dppx)");
 const SYSTEM_LIGHT = matchMedia("(prefers-color-scheme: light)");
 
 class Look {
@@ -20,6 +22,7 @@ class Look {
     // An address may ask for a look; that is not kept.
     for (const [name, { values }] of Object.entries(LOOKS)) for (const wish of [kept[name], asked.get(name)]) if (wish && values[wish]) this.chosen[name] = wish;
     this.button = el("button", { class: "view", "aria-haspopup": "menu", title: "Theme, density, colours, keys", onclick: () => this.open() }, "View");
+    VAST.addEventListener("change", () => { if (this.chosen.density === "screen") this.apply(); });
     SYSTEM_LIGHT.addEventListener("change", () => { if (this.chosen.theme === "system") this.apply(); });
     this.tell();
   }
@@ -27,7 +30,7 @@ class Look {
   tell() {
     const { theme, density, palette } = this.chosen, root = document.documentElement.dataset;
     root.theme = theme === "system" ? (SYSTEM_LIGHT.matches ? "light" : "dark") : theme;
-    [root.density, root.palette] = [density, palette];
+    [root.density, root.palette] = [density !== "screen" ? density : VAST.matches ? "large" : "normal", palette];
     const { negative, thousands, zone } = this.chosen;
     Object.assign(STYLE, { negative, thousands, zone: zone === "local" ? "" : zone });
   }

@@ -204,7 +204,7 @@ const FIGURE_PANELS = {
   pnl: (panel, desk) => {
     const chart = spans(panel, new BookPnl(panel.body, panel.spec, desk));
     const menu = el("select", { "aria-label": "Book", onchange: () => { chart.book = +menu.value; chart.drawn = -1e9; chart.touch(); desk.wake(); } },
-      el("option", { value: -1 }, "Fund"), ...panel.spec.books.map((name, id) => el("option", { value: id }, name)));
+      el("option", { value: -1 }, "Fund"), ...panel.spec.books.map((name, id) => name && el("option", { value: id }, name)).filter(Boolean));
     panel.tools.prepend(menu);
     return chart;
   },

@@ -27,7 +27,7 @@ class ScenarioMatrix extends Chart {
     const g = this.grid();
     this.cells = [];
     this.onGrid?.(g);
-    if (!g.spots.length) return this.say(c, riskAbsence(this.desk) || "No scenario has been computed yet", w, h);
+    if (!g.spots.length) return this.say(c, riskAbsence(this.desk) || this.desk.rights.absence() || "No scenario has been computed yet", w, h);
     const left = w < 480 ? 52 : 58, top = HEAD, cw = Math.floor((w - left) / g.spots.length), high = Math.min(MATRIX_ROW, Math.floor((h - top) / g.vols.length));
     // One scale for all rates too, so that tints compare from tab to tab.
     const most = Math.max(1, ...[...g.cells.values()].filter((v) => v === v).map(Math.abs));
@@ -69,7 +69,7 @@ class KeyRateBars extends Chart {
   draw(c, w, h) {
     const source = this.of?.(), top = 22, foot = h - 20;
     this.bars = [];
-    if (!source) return this.say(c, riskAbsence(this.desk) || "No key rates yet", w, h);
+    if (!source) return this.say(c, riskAbsence(this.desk) || this.desk.rights.absence() || "No key rates yet", w, h);
     const values = this.spec.tenors.map(([, name]) => source.get(name)), sum = source.get("dv01");
     if (values.every((v) => v !== v)) return this.say(c, riskAbsence(this.desk) || "No line of this group depends on rates", w, h);
     const most = Math.max(1, ...values.filter((v) => v === v).map(Math.abs)), step = (w - 16) / values.length;

@@ -69,17 +69,7 @@ const OPERATIONS_PANELS = {
     };
   },
 
-  refused(panel) {
-    const table = new TextTable(panel.body, panel.spec.title, [
-      ["Reason", ([reason]) => reason, "name"], ["Frames", ([, n]) => num(n), "count"], ["Share %", ([, n, all]) => num((100 * n) / all, 1), "count"],
-    ], "Nothing has been refused");
-    return ({ refused = {} }) => {
-      const rows = Object.entries(refused.reasons || {}).sort((a, b) => b[1] - a[1]).map(([reason, n]) => [reason, n, refused.count]);
-      table.update(rows);
-      put(panel.note, refused.count ? `${num(refused.count)} kept whole in the topic quarantine` : "kept whole in the topic quarantine");
-      panel.setTag(refused.count ? num(refused.count) : "", "warn");
-    };
-  },
+  refused(panel, desk) { return desk.refused.panel(panel); },
 
   line(panel) {
     const words = { gaps: "Lost in gaps", repeats: "Sent again", copies: "From the other line", recovered: "Came late", overtaken: "Late, left out", resets: "Sources began anew", skewed: "Sent before it came", clock_steps: "Our clock was set" };

@@ -20,7 +20,11 @@ class BookTree extends Sheet {
     panel.body.tabIndex = 0;
     panel.body.setAttribute("role", "tree");
     panel.body.setAttribute("aria-label", "Books: arrows move, Enter opens a book or follows a line");
+    this.mirror = new TreeMirror(panel.body, this);
   }
+
+  idOf(n) { return n.scope + ":" + n.key + ":" + n.instrument; }
+  get cursorAt() { return Math.max(0, this.nodes.findIndex((n) => this.idOf(n) === this.cursor)); }
 
   count() { return this.nodes.length; }
   ofGroup({ scope, key }) { this.picked = scope + ":" + key; this.touch(-1); }
@@ -124,7 +128,9 @@ class BookTree extends Sheet {
 
   paint(now) {
     if (this.due && now - this.arrangedAt > 200) { this.arrangedAt = now; this.arrange(); this.touch(-1); }
-    return super.paint(now);
+    const painted = super.paint(now);
+    this.mirror.tell(now);
+    return painted;
   }
 
   // A click on a caret opens or shuts; elsewhere it chooses, and a book opens with it.
@@ -140,23 +146,28 @@ class BookTree extends Sheet {
         if (this.desk.blotter instanceof Positions) this.desk.setFilter({ book: node.role === "books" ? node.book : -1 });
       }
     }
-    this.cursor = node.scope + ":" + node.key + ":" + node.instrument;
+    this.cursor = this.idOf(node);
+    this.mirror.saidAt = -1e9;
     this.due = true;
     this.arrangedAt = -1e9;
     this.desk.wake();
   }
 
   key(e) {
-    const id = (n) => n.scope + ":" + n.key + ":" + n.instrument, at = Math.max(0, this.nodes.findIndex((n) => id(n) === this.cursor)), node = this.nodes[at];
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: this.lines, PageUp: -this.lines }[e.key];
+    const at = this.cursorAt, node = this.nodes[at];
+    if (!node || e.ctrlKey || e.metaKey || e.altKey) return;
+    // From a line or a shut head to the head above it.
+    const up = this.nodes.slice(0, at).findLastIndex((n) => n.depth < node.depth) - at, out = e.key === "ArrowLeft" && at > 0 && !(node.opens && node.isOpen) ? up : 0;
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: this.lines, PageUp: -this.lines, Home: -at, End: this.nodes.length - 1 - at }[e.key] ?? out;
     if (step) {
       const next = Math.max(0, Math.min(this.nodes.length - 1, at + step));
       this.top = Math.max(0, Math.min(Math.max(this.top, next - this.lines + 1), next));
       this.take(this.nodes[next].role === "books" ? null : this.nodes[next]);
-      this.cursor = id(this.nodes[next]);
+      this.cursor = this.idOf(this.nodes[next]);
+      this.mirror.saidAt = -1e9;
       if (this.nodes[next].role === "books") this.desk.chooseGroup(this.nodes[next].scope, this.nodes[next].key, this.nodes[next].name);
       this.touch(-1);
-    } else if (e.key === "Enter" || e.key === " " || (e.key === "ArrowRight" && !node.isOpen) || (e.key === "ArrowLeft" && node.isOpen)) this.take(node, node.role === "lines" || e.key === "Enter" || e.key === " " ? 1e9 : 0);
+    } else if (e.key === "Enter" || e.key === " " || (e.key === "ArrowRight" && node.opens && !node.isOpen) || (e.key === "ArrowLeft" && node.isOpen && node.depth)) this.take(node, node.role === "lines" || e.key === "Enter" || e.key === " " ? 1e9 : 0);
     else return;
     e.preventDefault();
     e.stopPropagation();
@@ -177,6 +188,42 @@ BookTree.prototype.paintScroll = function paintScroll() {
   box(c, this.room, HEAD, SCROLL, high, T.panel);
   if (n > this.lines) box(c, this.room + 3, HEAD + (high * this.top) / n, 3, Math.max(12, (high * this.lines) / n), T.edge);
 };
+
+// role=tree for those who hear: each group and line with its figures, once a second, and at once
+// where a key has moved to.
+class TreeMirror {
+  constructor(el, tree) {
+    Object.assign(this, { el, tree, items: [], saidAt: -1e9, body: document.createElement("div") });
+    this.body.className = "mirror";
+    this.body.setAttribute("role", "none");
+    el.append(this.body);
+  }
+
+  tell(now) {
+    if (now - this.saidAt < 1000 || !this.tree.columns) return;
+    this.saidAt = now;
+    const { tree } = this, { nodes } = tree, set = (node, name, value) => { if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value); };
+    while (this.items.length < nodes.length) {
+      const item = el("div", { role: "treeitem", id: "branch-" + this.items.length });
+      this.items.push(item);
+      this.body.append(item);
+    }
+    while (this.items.length > nodes.length) this.items.pop().remove();
+    const above = [], families = nodes.map((node, i) => { above[node.depth] = i; return above[node.depth - 1] ?? -1; });
+    nodes.forEach((node, i) => {
+      const item = this.items[i], mates = nodes.filter((_, k) => families[k] === families[i]), row = tree.rowAt(i - tree.top);
+      set(item, "aria-level", node.depth + 1);
+      set(item, "aria-posinset", mates.indexOf(node) + 1);
+      set(item, "aria-setsize", mates.length);
+      set(item, "aria-selected", row.selected);
+      if (node.opens) set(item, "aria-expanded", Boolean(node.isOpen)); else item.removeAttribute("aria-expanded");
+      const figures = tree.all.filter((k) => k.head && k.name !== "name").map((k) => [k.head, shownOf(tree, row, k)]).filter(([, text]) => text);
+      put(item, [node.name, ...figures.map((figure) => figure.join(" "))].join(", "));
+    });
+    if (nodes.length) set(this.el, "aria-activedescendant", "branch-" + tree.cursorAt);
+    else this.el.removeAttribute("aria-activedescendant");
+  }
+}
 
 // Steps from nought to the sum: each begins where the one before it ended.
 class WaterfallChart extends Chart {

@@ -39,7 +39,7 @@ class BookTree(Block):
         sums = ("scope", "key", *(name for name, _ in self.columns))
         lines = ("book", "instrument", "quantity", *(name for _, name in self.columns))
         return {
-            "fund": grid_feed(EXPOSURES.name, sums, 0, 1),
+            "fund": grid_feed(EXPOSURES.name, sums, 0, 1, {"scope": 0}),
             "strategies": grid_feed(EXPOSURES.name, sums, 0, 64, {"scope": STRATEGY}),
             "books": grid_feed(EXPOSURES.name, sums, 0, 64, {"scope": BOOK}),
             "lines": grid_feed(POSITIONS.name, lines, 0, 0),
@@ -70,7 +70,7 @@ class Attribution(Block):
         columns = ("scope", "key", *self.columns)
         return {
             "main": grid_feed(ATTRIBUTION.name, columns, 0, 128),
-            "fund": grid_feed(ATTRIBUTION.name, columns, 0, 1),
+            "fund": grid_feed(ATTRIBUTION.name, columns, 0, 1, {"scope": 0}),
         }
 
     def spec(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Waterfall(Block):
 
     def own(self) -> dict[str, dict[str, Any]]:
         """The row of the group that is chosen."""
-        return {"main": grid_feed(ATTRIBUTION.name, ATTRIBUTION.names, 0, 1)}
+        return {"main": grid_feed(ATTRIBUTION.name, ATTRIBUTION.names, 0, 1, {"scope": 0})}
 
     def spec(self) -> dict[str, Any]:
         """Names of the steps in their order; the two sums among them."""

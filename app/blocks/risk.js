@@ -105,7 +105,7 @@ const RISK_PANELS = {
     const tell = () => desk.control({ type: "filter", feed: number, scope: of[0], key: of[1] });
     const menu = el("select", { "aria-label": "Scenarios of", onchange: () => { of = menu.value.split(":").map(Number); tell(); } });
     panel.namesCame = () => {
-      const books = (desk.names.keys.book || []).map((name, key) => el("option", { value: "1:" + key }, name));
+      const books = (desk.names.keys.book || []).map((name, key) => name && el("option", { value: "1:" + key }, name)).filter(Boolean);
       menu.replaceChildren(el("option", { value: "0:0" }, "Fund"), ...books);
       menu.value = of.join(":");
     };
@@ -142,5 +142,5 @@ function riskState(panel, desk) {
   const empty = painter.count() === 0, words = { execution: "No order has been executed yet", orders: "No order has been placed yet", limits: "No limit is watched", var: "No value at risk has been computed yet", attribution: "No P&L of the day yet", tree: "No book is known yet" };
   panel.void ||= panel.body.appendChild(el("div", { class: "void" }, el("p")));
   panel.void.hidden = !empty;
-  put(panel.void.firstChild, absent || (kind === "var" && starting ? "Risk is starting: " + starting : words[kind]) || "No line in this scope");
+  put(panel.void.firstChild, absent || (kind === "var" && starting ? "Risk is starting: " + starting : words[kind]) || desk.rights.absence() || "No line in this scope");
 }

@@ -47,7 +47,7 @@ class Exposures(Block):
         columns = ("scope", "key", *self.columns, *_SUMS, *_KEY_RATES)
         return {
             "main": grid_feed(EXPOSURES.name, columns, 0, 128),
-            "fund": grid_feed(EXPOSURES.name, columns, 0, 1),
+            "fund": grid_feed(EXPOSURES.name, columns, 0, 1, {"scope": 0}),
         }
 
     def spec(self) -> dict[str, Any]:

@@ -99,9 +99,10 @@ class HeadStrip {
     this.figuresAt = now;
     for (const f of this.figures) {
       const v = f.feed ? f.feed.get(0, f.name) : this.desk.classSum(f.name);
-      put(f.value, v === v ? f.rule[1](v) : "");
-      if (f.feed) f.root.hidden = !(v === v); // Without risk there is no figure, and no gap for it.
-      tone(f.value, f.rule[2] ? (v > 0 ? "up" : v < 0 ? "down" : "") : "");
+      const { rights } = this.desk, withheld = f.feed ? !rights.fund || rights.column(f.feed.table, f.name) : rights.column("classes", f.name);
+      put(f.value, withheld ? WITHHELD : v === v ? f.rule[1](v) : "");
+      if (f.feed) f.root.hidden = !(v === v) && !withheld; // Without risk there is no figure, and no gap for it.
+      tone(f.value, withheld ? "withheld" : f.rule[2] ? (v > 0 ? "up" : v < 0 ? "down" : "") : "");
     }
   }
 

@@ -67,7 +67,7 @@ FigureSheet.prototype.paintScroll = BookTree.prototype.paintScroll;
 // ---- options: the chain of one expiry ---------------------------------------------------------
 // From the strike outwards; what goes first where the panel is narrow stands last in LEAST.
 const CHAIN_SIDE = [["bid", "Bid", 66], ["ask", "Ask", 66], ["iv", "IV %", 54], ["delta", "Delta", 54], ["gamma", "Gamma", 66], ["vega", "Vega", 58], ["theta", "Theta", 60], ["position", "Pos", 62]];
-const LEAST = ["gamma", "theta", "vega", "delta", "position"];
+const LEAST = ["gamma", "theta", "vega", "delta", "position", "iv"];
 
 class ChainSheet extends FigureSheet {
   constructor(panel, desk) {

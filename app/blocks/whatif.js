@@ -57,7 +57,7 @@ class TradeLine {
     const { desk, names } = this.owner, known = Object.keys(desk.names.books).map(Number), all = known.length ? known : names.map((_, id) => id);
     this.wanted = this.book.options.length ? +this.book.value : this.wanted;
     this.book.replaceChildren(...all.map((id) => el("option", { value: id }, desk.names.book(id, names))));
-    this.book.value = String(this.wanted);
+    this.book.value = String(all.includes(this.wanted) ? this.wanted : all[0]);
   }
 
   get empty() { return !this.symbol.value.trim() && !this.quantity.value.trim() && !this.price.value.trim(); }

@@ -102,12 +102,12 @@ function writeBeat() {
 }
 
 // Where the milliseconds of a push go on this side: from the server's write to its arrival, reading
-// it, and from its arrival until it is painted. Kept until a bench asks.
+// it, and from its arrival until it is painted. Kept from one time that a bench asks to the next.
 const STAGES_MAX = 20_000;
 class Stages {
-  constructor() { this.clear(); }
+  constructor() { this.clear(); this.kept = false; }
   clear() { this.socket = []; this.apply = []; this.paint = []; }
-  add(stage, ms) { if (this[stage].length < STAGES_MAX) this[stage].push(ms); }
+  add(stage, ms) { if (this.kept && this[stage].length < STAGES_MAX) this[stage].push(ms); }
   drain() {
     const at = (sorted, share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] : null);
     const out = {};
@@ -116,6 +116,7 @@ class Stages {
       out[name] = { p50: at(sorted, 0.5), p99: at(sorted, 0.99), samples: sorted.length };
     }
     this.clear();
+    this.kept = true;
     return out;
   }
 }
@@ -152,7 +153,7 @@ function sendOn(socket, data) {
   return true;
 }
 
-// Latencies in ms: histograms of the last five seconds for the strip, and every sample for a bench.
+// Latencies in ms: histograms of the last five seconds for the strip; every sample once a bench has asked for them.
 // A negative one, and one beyond a minute, says nothing of the way but something of a clock: such are not counted.
 const BINS = 2000, BIN_MS = 0.5, SECONDS = 5, SAMPLES_MAX = 1_000_000; // A million is 20 minutes at 800/s.
 const LATENCY_MS_MIN = -1, LATENCY_MS_MAX = 60_000;
@@ -160,7 +161,7 @@ class Latency {
   constructor() {
     this.seconds = Array.from({ length: SECONDS }, () => new Uint32Array(BINS));
     this.now = 0;
-    this.store = [];
+    this.store = null;
     this.total = 0;
     this.lost = 0;
     this.worst_ms = 0;
@@ -179,7 +180,7 @@ class Latency {
   add(ms) {
     if (!this.known || !(ms >= LATENCY_MS_MIN && ms < LATENCY_MS_MAX)) { this.strange += 1; return false; }
     this.total += 1;
-    if (this.store.length < SAMPLES_MAX) this.store.push(ms); else this.lost += 1;
+    if (this.store && this.store.length < SAMPLES_MAX) this.store.push(ms); else if (this.store) this.lost += 1;
     this.seconds[this.now][Math.min(BINS - 1, Math.max(0, Math.floor(ms / BIN_MS)))] += 1;
     if (ms > this.worst_ms) this.worst_ms = ms;
     return true;
@@ -210,7 +211,7 @@ class Latency {
   }
 
   drain() {
-    const out = this.store;
+    const out = this.store || [];
     this.store = [];
     return out;
   }

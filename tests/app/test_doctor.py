@@ -7,9 +7,11 @@ import time
 import pytest
 
 from app import doctor
+from app.certificate import CertificateError
 from app.doctor import BAD, GOOD, WARNING, Finding
 from app.settings import load, misspelt
 from compute.bus import Bus
+from tests.certificates import Authority
 from tests.clickhouse import ClickHouse
 
 
@@ -60,16 +62,37 @@ def test_origins_are_exact_hosts(origins, level):
     assert {one.level for one in found(doctor._origins, origins=origins)} == {level}
 
 
-def test_what_leaves_the_machine_needs_a_password_and_encryption():
+def test_what_leaves_the_machine_needs_a_password_and_encryption(tmp_path):
     assert not found(doctor._doors, redis="redis://127.0.0.1:1/0", clickhouse="http://localhost:1")
     bare = found(doctor._doors, redis="redis://192.0.2.1:1/0", clickhouse="http://192.0.2.1:1")
     assert levels(bare, "redis") == [BAD, WARNING]
     assert levels(bare, "clickhouse") == [BAD, WARNING]
-    kept = "rediss://:hush@192.0.2.1:1/0"
-    assert not found(doctor._doors, redis=kept, clickhouse="https://me:hush@192.0.2.1:1")
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    tail = f"?password_file={secret}"
+    kept = {"redis": f"rediss://me@192.0.2.1:1/0{tail}"}
+    kept |= {"clickhouse": f"https://me@192.0.2.1:1{tail}"}
+    kept |= {"kafka": f"sasl_ssl://me@192.0.2.1:1,192.0.2.2:1{tail}"}
+    assert not found(doctor._doors, **kept)
     half = found(doctor._doors, redis="redis+sentinel://:hush@192.0.2.1:1,192.0.2.2:1/main")
-    assert levels(half, "redis") == [WARNING]
+    assert levels(half, "redis") == [WARNING, WARNING]
     assert "hush" not in str(half)
+    secret.chmod(0o644)
+    told = found(doctor._secrets, data=tmp_path / "none", **kept)
+    assert {one.remedy for one in told if one.level == BAD} == {f"chmod 600 {secret}"}
+
+
+def test_pages_beyond_this_machine_need_a_certificate_that_holds(tmp_path):
+    made = Authority(tmp_path)
+    pages = dict(zip(("certificate", "certificate_key"), made.issue("desk"), strict=True))
+    assert levels(found(doctor._pages, listen="192.0.2.1"), "pages") == [BAD]
+    assert levels(found(doctor._pages, **pages, origins="localhost:1"), "pages") == [GOOD]
+    assert levels(found(doctor._pages, **pages, origins="desk.firm.example"), "pages") == [BAD]
+    old = dict(zip(pages, made.issue("old", days=3), strict=True))
+    assert levels(found(doctor._pages, **old), "pages") == [WARNING]
+    mixed = pages | {"certificate_key": old["certificate_key"]}
+    with pytest.raises(CertificateError, match="do not fit"):
+        found(doctor._pages, **mixed)
 
 
 def test_a_package_that_is_not_as_pinned_is_told():

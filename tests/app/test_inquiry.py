@@ -11,6 +11,7 @@ import pytest
 from app import provenance
 from app.inquiry import AT_ONCE, Inquiries
 from app.provenance import Question
+from app.rights import ALL
 from app.screens import Screens
 from tests.app.test_provenance import mirror, reference
 
@@ -22,6 +23,7 @@ class Page:
 
     def __init__(self) -> None:
         self.transport: object | None = object()
+        self.rights = ALL
         self.answers: list[bytes] = []
 
     @property

@@ -32,7 +32,8 @@ def test_a_desk_is_told_of_roles_refusals_clocks_and_servers():
     live, web = found["roles"]
     assert (live["rate"], live["behind_frames"], live["restarts"]) == (50_000, 2, 1)
     assert (web["role"], web["rate"]) == ("web.5006", None)
-    assert found["refused"] == {"count": 3, "reasons": {"checksum": 2, "kind": 1}}
+    refused = {"count": 3, "reasons": {"checksum": 2, "kind": 1}}
+    assert found["refused"] == {**refused, "replayed": None, "refused_again": None}
     assert (found["line"]["gaps"], found["line"]["repeats"]) == (7, None)
     assert found["servers"][0]["sessions"] == 2
     assert [change[1:4] for change in found["changes"]] == [

@@ -203,3 +203,14 @@ def test_pushes_of_one_sequence_are_told_apart_by_their_paints():
     late = [act(sent, 5), act(painted, 5), act(sent, 5), act(painted, 5)]
     assert (covered(late, 1), covered(late, 3)) == (0, 2)
     assert covered([act(painted, 5)], 0) is None
+
+
+def test_it_is_on_record_from_where_a_page_is_looked_at_and_what_it_writes_out():
+    screens = Screens(Redis(), "web.1")
+    shown = screens.open(SPEC, "ann")
+    shown.came("ann", "10.0.0.7")
+    for _ in range(2):  # Each time.
+        shown.acted({"type": "export", "form": "png", "name": "Overview, Blotter"}, "ann")
+    said = [act[1:5] for act in screens._acts]
+    picture = ("ann", "web.1-1", "export", "Overview, Blotter")
+    assert said == [("ann", "web.1-1", "from", "10.0.0.7"), picture, picture]

@@ -5,8 +5,12 @@ import json
 
 import pytest
 from pyarrow import parquet
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application
 
-from app.table_file import TableError, table_file
+from app.table_file import TableError, TableHandler, table_file
 
 ASKED = {
     "form": "csv",
@@ -70,3 +74,23 @@ def test_what_is_no_table_is_refused(other: dict, words: str) -> None:
     for body in (b"", b"[]", b"{}", b"\xff"):
         with pytest.raises(TableError):
             table_file(body)
+
+
+def test_whoever_writes_a_file_is_told_of(in_loop) -> None:
+    told: list[tuple] = []
+
+    async def asked(body: bytes) -> int:
+        tell = lambda request, *said: told.append((request.remote_ip, *said))
+        socket, port = bind_unused_port()
+        server = HTTPServer(Application([("/table", TableHandler, {"tell": tell})]))
+        server.add_socket(socket)
+        url = f"http://127.0.0.1:{port}/table"
+        client = AsyncHTTPClient()
+        answer = await client.fetch(url, method="POST", body=body, raise_error=False)
+        server.stop()
+        return answer.code
+
+    assert in_loop(asked(json.dumps(ASKED).encode())) == 200
+    assert in_loop(asked(b"{}")) == 400
+    facts = "desk: Overview, moment: 2026-11-23T09:00:00.125Z"
+    assert told == [("127.0.0.1", facts, "2 rows, csv")]

@@ -135,7 +135,7 @@ def drain(live: Live) -> None:
 def keep(live: Live) -> None:
     live._checkpoint_due = 0.0
     live._cut(1e9)
-    live.saving.join()
+    live.saver.wait()
 
 
 def test_deltas_rebuild_the_engines_tables():

@@ -9,7 +9,7 @@ from compute import delta
 from compute.bus import Bus, SupersededError
 from compute.follow import Follower, ReferenceFollower
 from compute.live import Live
-from compute.live_shards import LiveShards
+from compute.live_shards import AHEAD_SECONDS, LiveShards
 from compute.merge import Merge
 from compute.reports import merged
 from compute.share import RENEW_SECONDS, Share, quotas, stream
@@ -36,11 +36,12 @@ class Market:
         self.merge = Merge(ReferenceFollower(bus, ROWS), bus, SHARDS, now_ns=self.log.clock)
         self.reader = Follower(Bus(url), 0)  # As `risk` follows.
         self.starts = 0
+        self.lease_s = LEASE_SECONDS
 
     def start(self, number: int) -> None:
         self.starts += 1
         bus, role = Bus(self.url), f"live.{number}"
-        share = Share(bus, role, SHARDS, LEASE_SECONDS, 1_000 + self.starts)
+        share = Share(bus, role, SHARDS, self.lease_s, 1_000 + self.starts)
         kind = LiveShards(role, SharedRows(Topic()), bus, Values(), DEMO.books)
         frames = Shards(Reader(self.log))
         self.workers[number] = Worker(share, frames, kind, now_ns=self.log.clock)
@@ -181,6 +182,50 @@ def test_shards_move_as_workers_come_go_and_sleep_and_no_bit_differs(market):
     assert_same(market.settle(), alone(market.log))
     assert market.whole()
     assert sum(worker.moves for worker in market.workers.values()) > 4
+
+
+def test_what_takes_time_is_done_before_a_shard_is_taken(market):
+    market.start(0)
+    market.settle()
+    market.start(1)
+    worker = market.workers[1]
+    worker.kind.monotonic = lambda: 0.0
+    ready = worker.kind.ahead.at_hand[0]
+    assert len(ready.reference) == len(ready.engine.tables[INSTRUMENTS.name])
+    market.until("it has one", lambda: worker.loops)
+    assert [loop.engine is ready.engine for loop in worker.loops.values()] == [True]
+    market.until("shared", market.whole)
+    assert not worker.kind.ahead.at_hand
+    worker.kind.monotonic = lambda: time.monotonic() + AHEAD_SECONDS  # None was taken for so long.
+    market.until("ready for one more", lambda: worker.kind.ahead.at_hand)
+    ready = worker.kind.ahead.at_hand[0]
+    held = set(worker.loops)
+    market.workers.pop(0).close()
+    market.until("it has all", market.whole)
+    assert [n for n, one in worker.loops.items() if one.engine is ready.engine] != []
+    assert not held & {n for n, one in worker.loops.items() if one.engine is ready.engine}
+    assert len({id(loop.saver) for loop in worker.loops.values()}) == 1
+    assert_same(market.settle(), alone(market.log))
+
+
+def test_a_shard_of_one_who_leaves_goes_on_while_the_next_is_being_closed(market):
+    market.lease_s = 3_600.0  # Nothing moves because a lease has run out.
+    market.start(0)
+    market.start(1)
+    market.until("shared", market.whole)
+    leaving, stays = market.workers.pop(0), market.workers[1]
+    close, closed = leaving.kind.close, []
+
+    def close_slowly(loop: Live) -> None:
+        closed.append(loop.frames.number)
+        if len(closed) == 2:
+            market.until("the first goes on", lambda: closed[0] in stays.loops)
+            assert closed[1] not in stays.loops
+        close(loop)
+
+    leaving.kind.close = close_slowly
+    leaving.close()
+    market.until("all at one", market.whole)
 
 
 def test_a_worker_that_is_started_again_takes_its_own_at_once_and_the_former_ends(market):

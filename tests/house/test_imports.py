@@ -11,7 +11,7 @@ DOORS = {  # Each outside system is imported by one file, which knows all its mo
     "redis": ["compute/bus.py"],
     "clickhouse_connect": ["compute/archive.py"],
     "chdb": ["app/chdb_http.py"],
-    "cryptography": ["compute/note.py"],
+    "cryptography": ["compute/note.py", "app/certificate.py"],
 }
 PAGE = ("panel", "bokeh", "holoviews", "param")
 PAGE_ROOMS = ("app/blocks/", "app/portal.py", "app/runtime.py")

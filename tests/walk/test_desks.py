@@ -29,13 +29,31 @@ STANDS = """() => ({ panels: tickglass.stands(), filter: tickglass.filter().clas
 
 AGENT = """window.fdc3 = { told: [], heard: {},
   broadcast(context) { this.told.push(context); return Promise.resolve(); },
-  addContextListener(type, take) { this.heard[type] = take; } };"""
+  addContextListener(type, take) { this.heard[type] = take; } };
+window.noticed = [];
+window.Notification = class {
+  static permission = 'granted';
+  static requestPermission() { return Promise.resolve('granted'); }
+  constructor(title, { body }) { noticed.push(body); }
+};"""
+LIMIT = {
+    "alert": "3-0-17",
+    "limit": 3,
+    "name": "Gross of the fund",
+    "key": "",
+    "kind": "raised",
+    "level": "breach",
+    "number": 1,
+    "open": True,
+    "acknowledged": False,
+    "person": "",
+    "value": 6.1e8,
+    "measure": "gross",
+    "scope": "fund",
+    "warning": 5e8,
+    "breach": 6e8,
+}
 FRIEND, STRANGER = "http://friend.test", "http://stranger.test"
-FRAME = """(url) => {
-  const frame = document.createElement('iframe');
-  frame.src = url;
-  document.body.append(frame);
-}"""
 
 
 def until(page: Any, text: str, arg: Any = None) -> Any:
@@ -164,8 +182,10 @@ def test_a_desk_of_ones_own(redis: str, tmp_path: Path, monkeypatch: pytest.Monk
         assert {**there, "panels": 0} == {**stands, "panels": 0}
         whole(other)
 
+        shared(page, other)
         files(page, tmp_path)
         looks(page)
+        noticed(page, market)
         refused(page, url, tmp_path)
         assert not errors
     market.bus.close()
@@ -189,13 +209,60 @@ def contexts(page: Any, symbol: str) -> None:
     assert page.evaluate("() => fdc3.told.at(-1)") == told  # Not told back.
     for origin, ticker in ((STRANGER, "H1"), (FRIEND, symbol)):
         said = {"fdc3": "broadcast", "context": {**told, "id": {"ticker": ticker}}}
-        text = f"<script>parent.postMessage({json.dumps(said)}, '*')</script>"
-        page.route(f"{origin}/**", answered(text))
-        page.evaluate(FRAME, f"{origin}/frame.html")
+        text = f"<script>opener.postMessage({json.dumps(said)}, '*')</script>"
+        page.context.route(f"{origin}/**", answered(text))
+        page.evaluate("(url) => { window.open(url); }", f"{origin}/other.html")
         if origin == STRANGER:
             until(page, "() => tickglass.refusedContexts() === 1")
             assert followed() == "C4"
     until(page, "(s) => tickglass.instrument(tickglass.followed()).symbol === s", symbol)
+    # A portfolio that no book is called after: the first of its lines that is known here.
+    held = [{"type": "fdc3.position", "instrument": {"id": {"ticker": t}}} for t in ("?", "H1")]
+    portfolio = {"type": "fdc3.portfolio", "name": "Theirs", "positions": held}
+    page.evaluate("(c) => fdc3.heard['fdc3.portfolio'](c)", portfolio)
+    assert followed() == "H1"
+    page.evaluate("(c) => fdc3.heard['fdc3.instrument'](c)", told)
+    assert followed() == symbol
+
+
+def shared(page: Any, other: Any) -> None:
+    """The team has the desk in its menu, and has it no more once it is shared with nobody."""
+    menu, theirs = "Desk", "Morning \u00b7 Ann Lee"
+    other.get_by_role("button", name=menu, exact=True).click()
+    other.get_by_role("menuitem", name="Who I am").click()
+    other.get_by_label("Your name").fill("Bob Ray")
+    other.get_by_label("Your team, if any").fill("macro")
+    other.keyboard.press("Enter")
+    other.get_by_role("button", name=menu, exact=True).click()
+    other.get_by_role("menuitemradio", name=theirs).wait_for()
+    other.keyboard.press("Escape")
+    page.get_by_role("button", name=menu, exact=True).click()
+    page.get_by_role("menuitem", name="Share with a team").click()
+    page.get_by_label("Team; empty: nobody").fill("")
+    page.keyboard.press("Enter")
+    page.get_by_text("Shared with nobody.").wait_for()
+    other.get_by_role("button", name=menu, exact=True).click()
+    other.get_by_role("menuitemradio", name=theirs).wait_for(state="detached")
+    other.keyboard.press("Escape")
+
+
+def noticed(page: Any, market: Publisher) -> None:
+    """Clocks of a zone that is chosen; an alert told beyond the page, once that is chosen."""
+    palette(page, "clock: tokyo")
+    clock = """() => {
+      const root = tickglass.panel('grid').root.getRootNode(), zone = { timeZone: 'Asia/Tokyo' };
+      const hour = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...zone };
+      const now = new Intl.DateTimeFormat('en-GB', hour).format(Date.now());
+      return root.querySelector('.live').textContent.includes(' ' + now + ':');
+    }"""
+    until(page, clock)
+    palette(page, "notify beyond this page")
+    until(page, "() => tickglass.notices().notify")
+    raised = {**LIMIT, "changed_ms": page.evaluate("() => Date.now()")}
+    market.bus.set_alerts(json.dumps([raised]).encode())
+    market.tell()
+    said = until(page, "() => noticed.length && noticed[0]")
+    assert said.startswith("Limit passed: Gross of the fund")
 
 
 def files(page: Any, folder: Path) -> None:

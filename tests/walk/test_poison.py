@@ -2,10 +2,14 @@
 
 The whole product runs. What is good is on record once, what is not is in the topic `quarantine`
 byte for byte with its place and reason, every process lives, and `live` says how many there were.
+What was refused for want of an instrument is taken once it is replayed, garbage is refused again.
 Clients of the web server send garbage too, and are sent away.
 """
 
+import dataclasses
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 
@@ -23,6 +27,7 @@ from tests.walk.garbage import not_ended
 from tests.walk.test_walk import (
     FIRST,
     NOBODY,
+    ROOT,
     SOURCE,
     WALKER,
     Product,
@@ -31,6 +36,7 @@ from tests.walk.test_walk import (
     wait_for,
 )
 
+LATE = dataclasses.replace(WALKER, id=NOBODY + 1, symbol="LATE")
 FRAMES = 1_500  # Of each sort.
 MEMORY_BYTES_MAX = 700 << 20  # Of a web server; it has 370 MB by itself.
 PACE = 50  # Frames between two breaths, 500 a second and sort.
@@ -110,6 +116,56 @@ def quarantined(brokers: str, count: int) -> Counter:
     return found
 
 
+def replayed(product: Product, run: dict, publisher: Publisher, archive: Archive) -> None:
+    """By the command: the frame of an instrument that came after it, and one that stays bad."""
+    topic, event = AssetClass.EQUITY.topic, trade(FIRST, 1)
+    event["instrument"], event["source"] = LATE.id, SOURCE + 1
+    frame = encode(event, SOURCE + 1, 1, time.time_ns())
+    for value in (frame, frame[:-1]):
+        publisher.publish(topic, 0, value)
+    assert publisher.flush(30) == 0
+    command = [sys.executable, "-m", "app", "quarantine"]
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        told = [*command, *words, "--data", str(product.data)]
+        return subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def named(value: bytes) -> str:
+        lines = [line.split() for line in ask("list").stdout.splitlines()]
+        reason = "unknown" if value == frame else "truncated"
+        size = f"{len(value):,}"
+        found = [line[0] for line in lines[:2] if line[4] == size and reason in line]
+        return found[0] if found else ""
+
+    good, bad = (
+        wait_for("its name", lambda v=v: named(v) or None, 60) for v in (frame, frame[:-1])
+    )
+    assert frame[:16].hex(" ") in ask("show", good).stdout
+    publisher.publish(REFERENCE_TOPIC, 0, LATE.to_json(), b"LATE")
+    assert publisher.flush(30) == 0
+    bus = Bus(run["redis"])
+    known = {"live.0": NOBODY + 2, "record.0": NOBODY + 2}
+    wait_for(
+        "the row", lambda: {role: bus.health()[role]["instruments"] for role in known} == known, 60
+    )
+    done = ask("replay", good, "--person", "Ann Lee")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert f"{good} was published again as {topic}:0:" in done.stdout
+    of_late = f"SELECT count() FROM {archive.database}.events WHERE instrument = {LATE.id}"
+    wait_for("the replayed event on record", lambda: archive.rows(of_late)[0][0] == 1, 60)
+    done = ask("replay", bad, "--person", "Ann Lee")
+    assert done.returncode == 1, done
+    assert "Refused again, as 0:" in done.stdout
+    wait_for("both counted", lambda: bus.health()["risk.0"].get("replayed") == 2, 90)
+    assert bus.health()["risk.0"]["refused_again"] == 1
+    bus.close()
+    acts = f"SELECT person, subject FROM {archive.database}.actions WHERE action = 'replay'"
+    assert set(archive.rows(acts)) == {("Ann Lee", good), ("Ann Lee", bad)}
+    gone = ask("replay", "0:987654")
+    assert gone.returncode == 1
+    assert "not among the" in gone.stderr
+
+
 def pids(run: dict) -> dict[str, int]:
     bus = Bus(run["redis"])
     found = {role: beat["pid"] for role, beat in bus.beats().items()}
@@ -146,6 +202,7 @@ def test_half_of_it_is_garbage(tmp_path):
         assert memory < MEMORY_BYTES_MAX, memory
         health = bus.health()["live.0"]
         assert (health["gaps"], health["repeats"]) == (0, 0)
+        replayed(product, run, publisher, archive)
         after = pids(run)
         assert {role: after[role] for role in before} == before, "a process has died"
         for count in account.count(archive):

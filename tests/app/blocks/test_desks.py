@@ -31,8 +31,42 @@ def test_a_desk_is_whole_at_each_size(open_page, sessions, stem) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("() => tickglass.panel('grid').root.clientWidth <= 390")
     tall = page.evaluate("() => document.querySelector('*') && tickglass.page()")
+    page.wait_for_function("() => tickglass.cut().flat().length === 0")  # No figure is cut.
+    shown = page.evaluate("() => tickglass.columns()")
+    assert shown[0] == "symbol"
+    assert len(shown) >= 3
     assert tall["wide"] <= 390
     assert tall["high"] > 844  # Panels are not squeezed: they stand below each other.
+
+
+def test_a_phone_slides_and_a_vast_screen_has_larger_text(open_page, sessions) -> None:
+    """What has no room beside the name comes by a finger; 4K is read from where HD is."""
+    page = open_page(sessions, desk="overview")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("() => tickglass.columns()[1] === 'last'")
+    assert page.evaluate("() => tickglass.columns()")[:4] == ["symbol", "last", "change", "pnl"]
+    body = page.evaluate(
+        """() => { const body = tickglass.panel('grid').body;
+                   body.scrollIntoView();
+                   const box = body.getBoundingClientRect();
+                   return [box.x + 300, box.y + 100]; }"""
+    )
+    swipe = """([x, y]) => {
+      const finger = { pointerType: 'touch', pointerId: 7, bubbles: true, composed: true };
+      const touch = (type, x) => new PointerEvent(type, { ...finger, clientX: x, clientY: y });
+      const body = tickglass.panel('grid').body;
+      for (const [type, by] of [['pointerdown', 0], ['pointermove', -50], ['pointermove', -100],
+                                ['pointerup', -100], ['pointermove', -200]])
+        body.dispatchEvent(touch(type, x + by));
+    }"""
+    page.evaluate(swipe, body)
+    page.wait_for_function("() => tickglass.columns()[1] === 'pnl'")
+    assert page.evaluate("() => tickglass.columns()[0]") == "symbol"
+    page.set_viewport_size({"width": 3840, "height": 2160})
+    page.wait_for_function("() => tickglass.row() === 27")
+    settled(page, "overview at 3840x2160")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    page.wait_for_function("() => tickglass.row() === 20")
 
 
 def test_a_book_of_the_tree_is_followed(open_page, sessions) -> None:
@@ -79,6 +113,51 @@ def test_a_book_of_the_tree_is_followed(open_page, sessions) -> None:
     line = page.evaluate("() => tickglass.table('attribution')[1]")
     page.mouse.click(line["x"] + 30, line["y"] + 8)
     page.wait_for_function("(scope) => tickglass.chosen().scope === scope", arg=CLASS)
+    heard(page, name, [line[1] for line in lines])
+
+
+def heard(page, book: str, lines: list[str]) -> None:
+    """The tree by keys alone, as a screen reader tells it."""
+
+    def told(text: str, **more: str) -> str:
+        """What is told of the line at the cursor, once it begins with that and is like that."""
+        return page.wait_for_function(
+            """([text, more]) => {
+              const tree = tickglass.panel('tree').body;
+              const id = tree.getAttribute('aria-activedescendant');
+              const item = id && tree.querySelector('#' + id);
+              const like = ([name, value]) => item.getAttribute('aria-' + name) === value;
+              if (!item || !Object.entries(more).every(like)) return false;
+              return item.textContent.startsWith(text + ', ') && item.textContent;
+            }""",
+            arg=[text, more],
+        ).json_value()
+
+    tree = page.get_by_role("tree")
+    tree.focus()
+    fund = page.evaluate("() => tickglass.panel('tree').painter.nodes[0].name")
+    page.keyboard.press("Home")
+    assert "Day P&L k" in told(fund, level="1", expanded="true", selected="true", posinset="1")
+    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    while page.evaluate("() => tickglass.panel('tree').painter.cursorAt") < page.evaluate(
+        "(name) => tickglass.panel('tree').painter.nodes.findIndex((n) => n.name === name)", book
+    ):
+        page.keyboard.press("ArrowDown")
+    told(book, level="3", expanded="true", selected="true")
+    page.keyboard.press("ArrowDown")
+    told(lines[0], level="4", posinset="1")
+    page.wait_for_function(
+        "(s) => tickglass.instrument(tickglass.followed()).symbol === s", arg=lines[0]
+    )
+    page.keyboard.press("ArrowLeft")  # To the head above it, which shuts.
+    told(book, expanded="true")
+    page.keyboard.press("ArrowLeft")
+    told(book, expanded="false")
+    page.keyboard.press("ArrowRight")
+    told(book, expanded="true")
+    names = tree.get_by_role("treeitem").all_inner_texts()
+    assert len(names) == page.evaluate("() => tickglass.panel('tree').painter.nodes.length")
 
 
 def test_a_chain_is_of_the_instrument_that_is_selected(open_page, sessions) -> None:
