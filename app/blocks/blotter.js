@@ -4,7 +4,7 @@
 const SLIDES = 24; // With more columns than these a grid slides; with fewer those of the lowest rank go.
 const FIRST = ["last", "change", "day_pnl", "pnl", "value"]; // Beside the name where hardly more has room: a phone.
 const OPTION_PX = 154; // An option's symbol with its strike.
-const SYMBOL = { name: "symbol", head: "Symbol", width: 132, flex: true, align: "left", dx: 16, drop: 0, source: "the instrument", inputs: [] };
+const SYMBOL = { name: "symbol", head: "Symbol", width: 110, flex: true, align: "left", dx: 16, drop: 0, source: "the instrument", inputs: [] };
 
 // A trader's own words on a line; hidden until asked for.
 const NOTE = { name: "note", head: "Note", width: 140, align: "left", dx: PAD, drop: 0, hide: true, source: "written here", inputs: [],

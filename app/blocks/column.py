@@ -55,7 +55,7 @@ _BY_FORMAT = {
     "price": Setting(82, drop=1, quiet=True),
     "quantity": Setting(90, drop=2),  # -999,999,999
     "percent": Setting(60, drop=1, quiet=True),
-    "basis_points": Setting(74, signed=True),
+    "basis_points": Setting(70, signed=True),
     "money_k": Setting(68, signed=True),
     "money_m": Setting(66, signed=True),
     "count": Setting(56, drop=2, quiet=True),
@@ -70,21 +70,21 @@ _BY_NAME = {
     "bid": Setting(82, flash=True),
     "ask": Setting(82, flash=True),
     "last": Setting(82, flash=True),
-    "bid_size": Setting(74, drop=3, quiet=True),  # 25,000,000
-    "ask_size": Setting(74, drop=3, quiet=True),
+    "bid_size": Setting(70, drop=3, quiet=True),  # 25,000,000
+    "ask_size": Setting(70, drop=3, quiet=True),
     "last_size": Setting(74, drop=3, quiet=True),
-    "change": Setting(66, signed=True, arrow=True),
+    "change": Setting(62, signed=True, arrow=True),
     "vwap_30m": Setting(82, drop=3, quiet=True),
     "vwap_ex": Setting(84, drop=4, quiet=True),
     "gap_overnight": Setting(58, drop=3, signed=True),
-    "position": Setting(90),  # -999,999,999
+    "position": Setting(84),  # -999,999,999
     "quantity": Setting(90),
     "pnl": Setting(68, flash=True, signed=True),
     "exposure": Setting(66, flash=True, signed=True),
     "net": Setting(56, signed=True),
     "gross": Setting(58, drop=1),
     "positions": Setting(44, drop=2, quiet=True),
-    "volume": Setting(96, drop=2, quiet=True),  # 99,999,999,999
+    "volume": Setting(86, drop=2, quiet=True),  # 9,999,999,999
     "volatility": Setting(72, drop=1, quiet=True),
     "realised": Setting(84, drop=1, quiet=True),
     "trades": Setting(76, drop=4, quiet=True),  # A total of 99,999,999

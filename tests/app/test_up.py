@@ -165,8 +165,8 @@ def test_addresses_that_do_not_answer_are_all_named(tickglass):
     port = free_port()
     done = tickglass(
         *("up", "--port", str(free_port()), "--kafka", f"127.0.0.1:{port}"),
-        *("--redis", f"redis://:geheim@127.0.0.1:{port}/0"),
         *("--clickhouse", f"http://127.0.0.1:{port}"),
+        TICKGLASS_REDIS=f"redis://:geheim@127.0.0.1:{port}/0",
     )
     assert done.returncode == 1
     assert [line.split()[0] for line in done.stderr.splitlines()] == [

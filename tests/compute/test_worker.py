@@ -72,6 +72,11 @@ class Market:
         every = sorted(number for held in awake.values() for number in held)
         return every == list(range(SHARDS)) and max(sizes) - min(sizes) <= 1
 
+    def summed(self, since: float) -> bool:
+        """Whether every shard has summed its positions after that moment."""
+        awake = [w for n, w in self.workers.items() if n not in self.asleep]
+        return all(loop._total_at > since for w in awake for loop in w.loops.values())
+
     def settle(self) -> dict[str, np.ndarray]:
         """All is read, and told: what a reader has."""
         last = self.log.last()
@@ -82,9 +87,10 @@ class Market:
             return places == last
 
         self.until("all is taken", lambda: self.whole() and taken())
-        for _ in range(4):  # Legs are swapped, summed, told, merged.
-            time.sleep(0.05)
-            self.turn()
+        for _ in range(2):  # Legs are swapped, then positions are summed with them.
+            since = time.monotonic()
+            self.until("summed", lambda since=since: self.summed(since))
+        self.turn()
         self.until("heard", lambda: self.reader.position[1] == self.merge.sequence)
         return self.reader.tables
 

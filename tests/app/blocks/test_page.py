@@ -28,10 +28,6 @@ def expected(column: str, value: float | None, decimals: int, price_format: int)
         return f"{value:,.{decimals}f}".replace("-", MINUS)
     places, scale = {"change": (2, 1.0), "vs_vwap": (1, 1.0), "pnl": (0, 1e3)}.get(column, (0, 1))
     if column in ("bid_size", "position"):
-        if abs(value) >= 1e10:
-            return f"{value / 1e9:,.1f} bn".replace("-", MINUS)
-        if abs(value) >= 1e7:
-            return f"{value / 1e6:,.{1 if abs(value) < 1e8 else 0}f} M".replace("-", MINUS)
         return f"{value:,.0f}".replace("-", MINUS)
     text = f"{abs(value / scale):,.{places}f}"
     zero = not text.strip("0.,")
