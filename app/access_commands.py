@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.settings import SettingsError, load, without_password
+from app.settings import SettingsError, load
+from ingest.address import shown
 
 File = Annotated[Path | None, typer.Option("--access", help="Access file.")]
 access = typer.Typer(no_args_is_help=True, help="Who may come in: people, services, sign-ins.")
@@ -81,7 +82,7 @@ def end(
     People(settings.access, "", bus, settings.data / SIGNED_OUT).sign_out(person)
     if person not in bus.signed_out():
         raise SettingsError(
-            f"Redis at {without_password(settings.redis)} does not answer: {person} is signed out "
+            f"Redis at {shown(settings.redis)} does not answer: {person} is signed out "
             "on this machine, and elsewhere once Redis is back."
         )
     typer.echo(f"{'Everybody' if person == '*' else person} is signed out everywhere.")

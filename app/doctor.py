@@ -21,10 +21,10 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from app import certificate, front, probe
-from app.settings import ROOT, Settings, misspelt, without_password
+from app.settings import ROOT, Settings, misspelt
 from app.ticket import SECRET_FILE
 from ingest import clock
-from ingest.address import parse
+from ingest.address import parse, shown
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 GIB = 2**30
@@ -161,16 +161,16 @@ def _doors(settings: Settings) -> Found:
         hosts = [host.rpartition(":")[0] or host for host in place.hosts]
         if all(map(_here, hosts)):  # Also where it is no address, or a socket's path.
             continue
-        shown = without_password(address)
+        told = shown(address)
         if not (place.password or "certificate" in place.files):
             remedy = "Give it a user, and name both in the address: user@...?password_file=FILE."
-            yield Finding(BAD, name, f"{shown} has neither password nor certificate", remedy)
+            yield Finding(BAD, name, f"{told} has neither password nor certificate", remedy)
         if not place.encrypted:
             remedy = "Use rediss://, https:// and ssl:// or sasl_ssl:// (deploy/roles.md)."
-            yield Finding(WARNING, name, f"{shown} is not encrypted", remedy)
+            yield Finding(WARNING, name, f"{told} is not encrypted", remedy)
         if place.secret:
             remedy = "Put it into a file: user@...?password_file=FILE."
-            yield Finding(WARNING, name, f"the password stands in the address {shown}", remedy)
+            yield Finding(WARNING, name, f"the password stands in the address {told}", remedy)
 
 
 def _pages(settings: Settings) -> Found:

@@ -12,8 +12,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from app.settings import without_password
-from ingest.address import parse
+from ingest.address import parse, shown
 
 ANSWER_SECONDS = 2.0
 LOOPBACK = "127.0.0.1"
@@ -42,7 +41,7 @@ def kafka(brokers: str) -> str:
             return ""
         problem = "what answers there is not Kafka"
     return (
-        f"Kafka at {without_password(brokers)} does not answer ({problem}). "
+        f"Kafka at {shown(brokers)} does not answer ({problem}). "
         "Start it (deploy/kafka/start) or leave out --kafka for a stand-in."
     )
 
@@ -67,7 +66,7 @@ def redis(url: str) -> str:
             return ""
         problem = "what answers there is not Redis"
     return (
-        f"Redis at {without_password(url)} does not answer ({problem}). "
+        f"Redis at {shown(url)} does not answer ({problem}). "
         "Start it, or leave out --redis for a stand-in."
     )
 
@@ -117,7 +116,7 @@ def clickhouse(url: str) -> str:
             return ""
         problem = f"what answers there is not ClickHouse: {answer.status} {answer.reason}"
     return (
-        f"ClickHouse at {without_password(url)} does not answer ({problem}). "
+        f"ClickHouse at {shown(url)} does not answer ({problem}). "
         "Start it, or leave out --clickhouse for a stand-in."
     )
 

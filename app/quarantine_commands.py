@@ -1,6 +1,7 @@
 """Key: the commands `./tickglass quarantine ...`: what was refused, looked at and replayed."""
 
 import getpass
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,8 +127,6 @@ def _again(kept: Any, name: str) -> dict[str, Any] | None:
 
 def _record(settings: Settings, name: str, person: str, place: str) -> None:
     """Among the actions of people; a product without ClickHouse has the topic's note alone."""
-    import json
-
     from compute.archive import Archive, ArchiveError
     from compute.snapshot import tell
     from ingest import clock

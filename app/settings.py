@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         """Fields for `repr` and error texts, without passwords."""
         hidden = {"redis", "clickhouse", "kafka"}
         return [
-            (name, without_password(value) if name in hidden else value)
+            (name, shown(value) if name in hidden else value)
             for name, value in super().__repr_args__()
             if name != "secret"
         ]
@@ -335,15 +335,10 @@ def _sentence(row: Any, given: dict[str, Any]) -> str:
     name = name.removeprefix(PREFIX.lower())
     place = f"--{name}" if given.get(name) is not None else PREFIX + name.upper()
     reason = row["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    value = without_password(str(row["input"]))
+    value = shown(str(row["input"]))
     return f"{place} is {value} but {reason} ({_about(name)})."
 
 
 def _about(name: str) -> str:
     field = Settings.model_fields.get(name)
     return str(field.description) if field else "no such setting"
-
-
-def without_password(url: Any) -> str:
-    """`url` as it may be shown: what stands between scheme and host is hidden."""
-    return shown(url)

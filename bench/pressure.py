@@ -1,4 +1,4 @@
-"""Promise: a page that is busy for 120 ms with each update shows values <= 150 ms old, for ever.
+"""Promise: a page that is busy for 120 ms in each frame shows values <= 150 ms old, for ever.
 
 The product's web server over a Redis of its own, in which a market ticks as often as `live` cuts;
 two headless Chromiums show the same desk, one idle, one that is kept busy before each paint. A

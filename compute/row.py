@@ -142,7 +142,8 @@ def native_frame(
 def from_native(data: bytes, shape: np.dtype) -> np.ndarray:
     """Rows (of the packed dtype `shape`) of successive blocks in format Native, as they came.
 
-    ValueError where the bytes are not whole blocks of just these columns.
+    ValueError where the bytes are not whole blocks of just these columns: a count is not believed
+    before there are bytes for it.
     """
     heads = [_head(name, kind) for name, kind in columns(shape)]
     parts, at = [], 0
@@ -151,6 +152,8 @@ def from_native(data: bytes, shape: np.dtype) -> np.ndarray:
         count, at = _number_at(data, at)
         if wide != len(heads):
             raise ValueError(f"a block of {wide} columns where {len(heads)} were asked for")
+        if count * shape.itemsize > len(data) - at:
+            raise ValueError(f"{count} rows are told in {len(data) - at} bytes")
         rows = np.empty(count, shape)
         for name, head in zip(shape.names or (), heads, strict=True):
             if data[at : at + len(head)] != head:

@@ -231,7 +231,7 @@ class Source:
                 found += high - place.offset
         except KafkaException as error:
             raise SourceError(
-                f"Kafka at {self.brokers} does not say its offsets: {error}"
+                f"Kafka at {shown(self.brokers)} does not say its offsets: {error}"
             ) from None
         self._consumer.assign(places)
         return found

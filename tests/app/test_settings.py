@@ -4,7 +4,8 @@ import os
 import pytest
 
 from app import settings as settings_room
-from app.settings import PREFIX, Settings, SettingsError, load, process_mark, without_password
+from app.settings import PREFIX, Settings, SettingsError, load, process_mark
+from ingest.address import shown
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_passwords_are_in_no_repr_and_no_error():
     with pytest.raises(SettingsError) as error:
         load(clickhouse="htp://me:geheim@host")
     assert "geheim" not in str(error.value)
-    assert without_password(secret) == "redis://***@host:1/0"
+    assert shown(secret) == "redis://***@host:1/0"
 
 
 def test_a_child_reads_the_very_same_settings(monkeypatch, tmp_path):

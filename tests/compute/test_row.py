@@ -135,3 +135,29 @@ def test_tokens_tell_any_two_inserts_apart() -> None:
     lists = [[], [block], [block, block], *([one] for one in changed)]
     assert len({row.token_of(blocks) for blocks in lists}) == len(lists)
     assert row.token_of([block]) == row.token_of([block._replace()])
+
+
+@given(st.lists(st.integers(0, 300), max_size=4), st.data())
+def test_blocks_of_columns_are_read_back_to_the_byte_or_refused(counts, data) -> None:
+    dice = np.random.default_rng(sum(counts))
+    parts = [np.frombuffer(dice.bytes(count * row.RECORD.itemsize), row.RECORD) for count in counts]
+    told = b"".join(row.native(part).tobytes() for part in parts)
+    assert row.from_native(told, row.RECORD).tobytes() == b"".join(map(np.ndarray.tobytes, parts))
+    ends = np.cumsum([0, *(len(row.native(part)) for part in parts)]).tolist()
+    torn = data.draw(
+        st.integers(0, len(told)).filter(lambda end: end not in ends) if told else st.none()
+    )
+    if torn is not None:
+        with pytest.raises(ValueError, match=r"."):
+            row.from_native(told[:torn], row.RECORD)
+
+
+def test_a_block_of_other_columns_or_of_more_rows_than_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="columns"):
+        row.from_native(row.native(np.zeros(2, row.BLOCK)).tobytes(), row.RECORD)
+    told = bytearray(row.native(np.zeros(2, row.RECORD)).tobytes())
+    with pytest.raises(ValueError, match="where column topic should begin"):
+        row.from_native(bytes(told).replace(b"topic", b"tobic"), row.RECORD)
+    head = row.number(len(row.RECORD.names))
+    with pytest.raises(ValueError, match="rows are told in"):
+        row.from_native(head + row.number(2**60) + bytes(told[2:]), row.RECORD)
