@@ -1,8 +1,9 @@
 """Rule: what charts show of the past, from the bars: bars, series, P&L, volume at price.
 
 compute/history.py says the same from the events themselves, exact and slow: tests compare them.
-Answers come as RowBinary, so that a day of seconds is one copy. A bar that lost a trade to a bust
-stands anew in `corrections` (compute/mend.py) soon after; until then it is made of its events here.
+Answers come column by column, so that a day of seconds is a few copies. A bar that lost a trade
+to a bust stands anew in `corrections` (compute/mend.py) soon after; until then it is made of its
+events here.
 """
 
 from collections.abc import Sequence
@@ -24,11 +25,23 @@ from compute.anew import (
 )
 from compute.archive import Archive
 from compute.bars import CORRECTION, SPANS_S, STATE
+from compute.row import from_native
 from ingest.event import PRICE_SCALE, PRICE_UNIT, Flag, Kind
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 86_400)
 
 PART = np.dtype([*ROW.descr, ("last", "<u8"), ("topic", "u1"), ("partition", "<u2")])
+_OF_PART = (  # Plain numbers: a column's own type says how its parts are joined.
+    *("toUnixTimestamp64Nano(ts)", "open.1", "open.2", "close.1", "close.2"),
+    *(f"toInt64({name})" for name in ("high", "low")),
+    *(f"toFloat64({name})" for name in ("paid", "counted", "volume")),
+    *("toUInt64(trades)", "toUInt64(last_offset)", "topic", "partition"),
+)
+_OF_VOID = (  # In the same columns: the id stands where the first price does, the volume is -1.
+    *("toUnixTimestamp64Nano(ts_trade)", "toUInt64(0)", "id", "toUInt64(0)"),
+    *(["toInt64(0)"] * 3 + ["toFloat64(0)"] * 2 + ["toFloat64(-1)"] + ["toUInt64(0)"] * 2),
+    *("topic", "partition"),
+)
 
 
 class Void(NamedTuple):
@@ -143,18 +156,40 @@ def books(archive: Archive, from_ns: int, to_ns: int, step_s: int, book: int | N
     Columns book, t (ms, the step's start), pnl, net, gross, long, short: as at the step's end.
     """
     names = ("pnl", "net", "gross", "long", "short")
-    wanted = "" if book is None else f"AND book = {book} "
+    within = f"ts >= {moment(from_ns)} AND ts < {moment(to_ns)}"
+    table = f"{archive.database}.books"
+    if book is not None:  # All seconds of one book are sooner read than grouped.
+        shape = np.dtype([("ns", "<i8"), *((name, "<f8") for name in names)])
+        picked = _aliased(("toUnixTimestamp64Nano(ts)", *names))
+        query = f"SELECT {picked} FROM {table} WHERE book = {book} AND {within}{QUICK}"
+        rows = _records(archive, query, shape)
+        rows = _newest(rows, rows["ns"], step_s)
+        steps_ms = rows["ns"] // (step_s * SECOND_NS) * (step_s * 1e3)
+        return np.column_stack(
+            (np.full(len(rows), float(book)), steps_ms, *(rows[one] for one in names))
+        )
     picked = ", ".join(f"toFloat64(argMax({name}, ts))" for name in names)
     query = (
         f"SELECT toFloat64(book), toFloat64({_step(step_s)}) * 1000 AS t, {picked} "
-        f"FROM {archive.database}.books WHERE ts >= {moment(from_ns)} AND ts < {moment(to_ns)} "
-        f"{wanted}GROUP BY book, t ORDER BY book, t{QUICK if wanted else ''}"
+        f"FROM {table} WHERE {within} GROUP BY book, t ORDER BY book, t"
     )
     return _floats(archive, query, 2 + len(names))
 
 
 def _floats(archive: Archive, query: str, width: int) -> np.ndarray:
     return np.frombuffer(archive.raw(query, "RowBinary", small=True), np.float64).reshape(-1, width)
+
+
+def _aliased(picked: Sequence[str]) -> str:
+    """These expressions, named as `_records` expects them."""
+    return ", ".join(f"{one} AS c{k}" for k, one in enumerate(picked))
+
+
+def _records(archive: Archive, query: str, shape: np.dtype) -> np.ndarray:
+    """What a query answers whose columns are `_aliased`, as records of the packed dtype `shape`."""
+    kinds = [shape[name] for name in shape.names or ()]
+    plain = np.dtype([(f"c{k}", kind) for k, kind in enumerate(kinds)])
+    return from_native(archive.raw(query, "Native", small=True), plain).view(shape)
 
 
 def _step(step_s: int) -> str:
@@ -177,17 +212,15 @@ def _parts(
     Parts are joined here: to plan a query that joins costs ClickHouse more than to read its rows.
     A void is told as a part with a volume of -1, its id in place of what came first.
     """
-    blank = "toUInt64(0), id, toUInt64(0), toInt64(0), toInt64(0), toInt64(0), toFloat64(0)"
     query = (
-        f"SELECT toUnixTimestamp64Nano(ts), {anew.PRICES}, last_offset, topic, partition "
-        f"FROM {archive.database}.bars WHERE {_where(instrument, from_ns, to_ns, kept)} UNION ALL "
-        f"SELECT toUnixTimestamp64Nano(ts_trade), {blank}, toFloat64(0), toFloat64(-1), "
-        f"toUInt64(0), toUInt64(0), topic, partition FROM {archive.database}.voids "
+        f"SELECT {_aliased(_OF_PART)} FROM {archive.database}.bars "
+        f"WHERE {_where(instrument, from_ns, to_ns, kept)} UNION ALL "
+        f"SELECT {_aliased(_OF_VOID)} FROM {archive.database}.voids "
         f"WHERE instrument = {instrument} AND (ts_trade = {moment(0)} "
         f"OR ts_trade >= {moment(from_ns)} AND ts_trade < {moment(to_ns)})"
         f"{QUICK if kept > 1 else QUICK_MANY}"
     )
-    found = np.frombuffer(archive.raw(query, "RowBinary", small=True), PART)
+    found = _records(archive, query, PART)
     busted = found["volume"] < 0
     if not busted.any():
         return found, []
