@@ -1,10 +1,10 @@
 """The whole suite: first what no clock decides, on every core at once; then the rest.
 
 What runs real processes against the clock has the mark `clocked` (set in conftest.py). Of it, the
-rooms below the pages wait for one server each, so two files go side by side; what runs the product
-has the machine to itself. A shared machine may still hold its breath for seconds: if a few of the
-clocked tests fail, they get one second look in a process of their own, with everything started
-anew, and the summary says so. What fails twice is red, and so is whatever else fails once.
+rooms that wait for one server or one browser each go side by side, two files at a time; what runs
+the product has the machine to itself. A shared machine may still hold its breath for seconds: if a
+few of the clocked tests fail, they get one second look in a process of their own, with everything
+started anew, and the summary says so. What fails twice is red, and so is whatever else fails once.
 """
 
 import json
@@ -21,7 +21,7 @@ from app.settings import ROOT
 FEW = 5  # More than these is not a machine that held its breath.
 CACHE = Path(".pytest_cache")
 NOTHING_TO_RUN = 5
-PAIRED = ("tests/compute", "tests/ingest")  # Their clocked files may go side by side.
+PAIRED = ("tests/compute", "tests/ingest", "tests/app/blocks")  # Their files may go side by side.
 
 
 def run(name: str, *options: str) -> int:
