@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,22 @@ def live(settings: Settings, worker: int | None = None) -> Loop:
     from compute.live import Live
     from ingest.source import Publisher, Source
 
-    source, rows = Source(settings.kafka, "live"), PatientRows(settings.kafka, "live")
-    bus, quarantine = Bus(settings.redis), Publisher(settings.kafka)
     sys.setswitchinterval(SWITCH_SECONDS)
     if worker is not None:
         from compute.live_shards import LiveShards
         from compute.worker import SharedRows
 
-        compile_kernels(Engine(Reference()), settings.data)
-        role = f"live.{worker}"
-        shards = LiveShards(role, SharedRows(rows), bus, quarantine, _fund(settings).books)
+        # Half of a start is to read the reference, the other to ask Kafka and to load code.
+        with ThreadPoolExecutor(1) as beside:
+            read = beside.submit(lambda: SharedRows(PatientRows(settings.kafka, "live")))
+            source, quarantine = Source(settings.kafka, "live"), Publisher(settings.kafka)
+            compile_kernels(Engine(Reference()), settings.data)
+            shared = read.result()
+        role, bus = f"live.{worker}", Bus(settings.redis)
+        shards = LiveShards(role, shared, bus, quarantine, _fund(settings).books)
         return _worker(settings, role, source, shards, (LIVE_LEASE_SECONDS, LIVE_BUSY_SECONDS))
+    source, rows = Source(settings.kafka, "live"), PatientRows(settings.kafka, "live")
+    bus, quarantine = Bus(settings.redis), Publisher(settings.kafka)
     loop = Live(source, rows, bus, quarantine, books=_fund(settings).books)
     compile_kernels(loop.engine, settings.data)
     return loop

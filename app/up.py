@@ -138,7 +138,10 @@ class Up:
 
     def step(self) -> int:
         """One round; the number of processes that had died or could start."""
+        began_ms = clock.now_ns() // 1_000_000
         deaths = self.supervisor.step()
+        for death in deaths:
+            self._bury(death.role.name, began_ms)
         self._roll()
         if any(death.role.name == "kafka" for death in deaths):
             self._begin_anew()
@@ -302,6 +305,15 @@ class Up:
         if over:
             self.supervisor.stop(over)
             self._dismiss(over)
+
+    def _bury(self, role: str, until_ms: int) -> None:
+        """A worker has died that shared with others: they need not wait until its leases end."""
+        from compute.bus import BusError
+
+        group = role.partition(".")[0]
+        if group in workers.BURIED and getattr(self.settings, group) and self._bus:
+            with contextlib.suppress(BusError):  # Then they wait.
+                self._bus.bury(group, role, until_ms)
 
     def _dismiss(self, roles: list[str]) -> None:
         """Nobody waits for roles that were ended: what they told last goes with them."""

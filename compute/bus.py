@@ -104,6 +104,22 @@ for i = 4, #ARGV do
 end
 if ARGV[3] == 'leave' then redis.call('ZREM', KEYS[1], me) end
 """
+# Those of a member that has died, seen by who knows. Where nobody else is left to take its shards
+# the leases stay: its successor takes what was its own at once.
+_BURY = """
+local function dead(name)
+  local role, began = name:match('^(.*)/(%d+)$')
+  return role == ARGV[1] and tonumber(began) <= tonumber(ARGV[2])
+end
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if dead(member) then redis.call('ZREM', KEYS[1], member) end
+end
+if redis.call('ZCARD', KEYS[1]) == 0 then return end
+local leases = redis.call('HGETALL', KEYS[2])
+for i = 1, #leases, 2 do
+  if dead(leases[i + 1]:match('^(%S+) ')) then redis.call('HDEL', KEYS[2], leases[i]) end
+end
+"""
 
 
 class BusError(RuntimeError):
@@ -174,6 +190,7 @@ class Bus:
         self._renew = self._redis.register_script(_RENEW)
         self._take = self._redis.register_script(_TAKE)
         self._let_go = self._redis.register_script(_LET_GO)
+        self._bury = self._redis.register_script(_BURY)
 
     @contextmanager
     def _door(self) -> "Iterator[None]":
@@ -305,6 +322,14 @@ class Bus:
         with self._door():
             self._let_go(keys, [*member, "leave" if leave else "stay", *numbers])
 
+    def bury(self, group: str, role: str, until_ms: int) -> None:
+        """All processes of that role that began until then are dead: others may have what they had.
+
+        Only for who knows it for sure, as a parent does; else leases run out.
+        """
+        with self._door():
+            self._bury([f"{PREFIX}members:{group}", f"{PREFIX}leases:{group}"], [role, until_ms])
+
     def swap_legs(self, mine: Mapping[int, bytes]) -> dict[int, bytes]:
         """Tell the legs of currencies that we have, by instrument; all there are."""
         step = self._redis.pipeline(transaction=False)
@@ -351,6 +376,11 @@ class Bus:
         """The alerts that stand and the newest that are over, as one JSON array."""
         with self._door():
             self._redis.set(f"{PREFIX}alerts", data)
+
+    def put_screens(self, head: bytes, body: bytes) -> None:
+        """Hand a batch on to the tape; see AsyncBus."""
+        with self._door():
+            self._redis.xadd(f"{PREFIX}screens", {"h": head, "b": body}, maxlen=SCREENS_MAX)
 
     def asks(self, last_id: str) -> list[tuple[str, bytes]]:
         """(id, JSON) of what people asked after that id, ASK_COUNT at most; does not wait.

@@ -121,6 +121,7 @@ class Ledger:
             "classes": CLASSES.empty(len(AssetClass)),
             "execution": EXECUTION.empty(EXECUTION_ROWS),
         }
+        self._grown: tuple[Reference | None, int] = (None, 0)
         self.clear()
 
     def arrays(self, state: np.ndarray) -> Arrays:
@@ -144,6 +145,18 @@ class Ledger:
 
     def grow(self, reference: Reference, used: int) -> None:
         """Terms, currencies and official closes from the reference rows; `used` slots are taken."""
+        if self._grown != (reference, reference.version):  # A state that is restored brings none.
+            self._grown = (reference, reference.version)
+            self._learn(reference)
+        slots = self.slots[:used]
+        close = reference.array["close_prev"][slots["instrument"]]
+        told = np.isfinite(close) & (close != slots["close_told"])
+        news = told & (close != slots["close_due"])  # A close restated for a split is none.
+        slots["close"][news] = slots["close_due"][news] = close[news]
+        slots["close_told"][told] = close[told]
+
+    def _learn(self, reference: Reference) -> None:
+        """Terms, currencies and books."""
         self.terms = np.zeros(len(reference), TERMS)
         self._codes = {}
         self.currencies[:] = (-1, 1, 1.0, np.nan)
@@ -161,12 +174,6 @@ class Ledger:
             trader = traders.setdefault(book.trader, book.id)
             currency = self._code(book.currency, np.nan)
             self.books[book.id] = (currency, book.cost == "fifo", trader)
-        slots = self.slots[:used]
-        close = reference.array["close_prev"][slots["instrument"]]
-        told = np.isfinite(close) & (close != slots["close_told"])
-        news = told & (close != slots["close_due"])  # A close restated for a split is none.
-        slots["close"][news] = slots["close_due"][news] = close[news]
-        slots["close_told"][told] = close[told]
 
     def _code(self, currency: str, usd: float) -> int:
         """Number of a currency; `usd`, the reference's rate, stands if it is the first known."""

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -188,12 +189,14 @@ class Live:
             self._report(now)
         return count
 
-    def hand_over(self) -> None:
-        """Tell all that was taken and keep the state: whoever comes next goes on from here."""
+    def hand_over(self) -> Thread:
+        """Tell all that was taken and keep the state: whoever comes next goes on from here.
+
+        Answers who keeps it; it is kept when that has ended.
+        """
         self._image_due = self._total_at = 0.0
         self._cut(time.monotonic())
-        self._save()
-        self.saver.wait()
+        return self._save()
 
     def patience_s(self) -> float:
         """How long the next poll may wait: until a cut is due, or for the next frame of a burst.
@@ -299,7 +302,7 @@ class Live:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
             self._save()
 
-    def _save(self) -> None:
+    def _save(self) -> Thread:
         """Keep the state as it stands."""
         positions = dict(self.positions)
         note = {
@@ -313,7 +316,7 @@ class Live:
                 state = pack(Checkpoint(positions, note, engine.checkpoint()))
                 self.bus.save(self.worker, state)
 
-        self.saver.save(self.engine, keep)
+        return self.saver.save(self.engine, keep)
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()

@@ -36,15 +36,19 @@ class Ready[Source: Rows]:
 
 
 class Ahead[Source: Rows]:
-    """Some Readies at hand before they are wanted: one at once, each next one by a thread."""
+    """AHEAD_MAX Readies at hand before they are wanted; who has taken some makes more by a thread.
+
+    The first ones are made before any shard is asked for: made beside one that is just being
+    taken they would keep it from moving.
+    """
 
     def __init__(self, view: Callable[[], Source], books: Sequence[Book]) -> None:
         """`view` gives the rows as one engine reads them."""
         self.view, self.books = view, books
         self.at_hand: list[Ready[Source]] = []
         self._thread: threading.Thread | None = None
-        self._make(view())
-        self.renew(AHEAD_MAX)
+        for _ in range(AHEAD_MAX):
+            self._make(view())
 
     def take(self) -> Ready[Source]:
         """One that is at hand, or will be soon; without any, one that is made now."""
@@ -87,12 +91,13 @@ class Saver:
         """Whether one is being packed and sent."""
         return self._thread is not None and self._thread.is_alive()
 
-    def save(self, engine: Engine, keep: Callable[[Engine], None]) -> None:
+    def save(self, engine: Engine, keep: Callable[[Engine], None]) -> threading.Thread:
         """Have `keep` called in a thread, with the engine as it stands now; waits while busy."""
         self.wait()
         copy = self._copy = engine.freeze(self._copy)
         self._thread = threading.Thread(target=keep, args=(copy,), name="checkpoint", daemon=True)
         self._thread.start()
+        return self._thread
 
     def wait(self) -> None:
         """Until what was begun is kept."""

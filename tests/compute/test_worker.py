@@ -1,5 +1,6 @@
 """Workers share shards: whoever comes, goes, sleeps, wakes, the numbers are those of one alone."""
 
+import threading
 import time
 
 import numpy as np
@@ -232,6 +233,50 @@ def test_a_shard_of_one_who_leaves_goes_on_while_the_next_is_being_closed(market
     leaving.kind.close = close_slowly
     leaving.close()
     market.until("all at one", market.whole)
+
+
+def test_the_other_shards_go_on_while_the_state_of_one_is_kept(market):
+    market.lease_s = 3_600.0
+    market.start(0)
+    market.until("it has all", market.whole)
+    worker = market.workers[0]
+    close, kept = worker.kind.close, threading.Event()
+
+    def keep_slowly(loop: Live) -> threading.Thread:
+        keeping = close(loop)
+        slow = threading.Thread(target=lambda: (keeping.join(), kept.wait(SECONDS_MAX)))
+        slow.start()
+        return slow
+
+    worker.kind.close = keep_slowly
+    market.start(1)
+    market.until("one is being closed", lambda: len(worker.loops) < SHARDS)
+    told = {number: loop.sequence for number, loop in worker.loops.items()}
+    market.until("told", lambda: all(worker.loops[n].sequence > told[n] for n in told))
+    assert len(worker.loops) == SHARDS - 1  # One at a time,
+    assert not market.workers[1].loops  # and nobody has it before its state is kept.
+    kept.set()
+    assert_same(market.settle(), alone(market.log))
+
+
+def test_what_the_dead_had_is_free_once_somebody_knows(market):
+    market.lease_s = 3_600.0  # Nothing moves because a lease has run out.
+    market.start(0)
+    market.start(1)
+    market.until("shared", market.whole)
+    market.workers.pop(1)  # Killed.
+    bus = Bus(market.url)
+    bus.bury("live", "live.1", 1_000)  # One before it, that is long gone.
+    market.turn()
+    assert not market.whole()
+    bus.bury("live", "live.1", 1_000 + market.starts)
+    assert_same(market.settle(), alone(market.log))
+    assert market.dealt() == {0: list(range(SHARDS))}
+    market.workers.pop(0)
+    bus.bury("live", "live.0", 1_000 + market.starts)
+    # Nobody is left: what it had waits for its successor, which takes it at once.
+    _, owners = bus.renew("live", ("live.9", 1), 0.001, [])
+    assert owners == dict.fromkeys(range(SHARDS), "live.0/1001")
 
 
 def test_a_worker_that_is_started_again_takes_its_own_at_once_and_the_former_ends(market):

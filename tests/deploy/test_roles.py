@@ -99,6 +99,7 @@ def test_each_role_does_what_it_must(buses, in_loop):
         bus.beat(role, {})
         assert bus.started(role) == 1
     buses["operator"].dismiss(["web"])
+    buses["operator"].bury("live", "live.0", 0)
     buses["operator"].server()
 
 
