@@ -72,7 +72,11 @@ def end(
     data: Annotated[Path | None, typer.Option(help="Folder of record and logs.")] = None,
 ) -> None:
     """Sign a person out everywhere: open pages end within seconds."""
+    import getpass
+    from socket import gethostname
+
     from app.people import SIGNED_OUT, People
+    from compute.acts import tell
     from compute.bus import Bus
 
     settings = load(access=file, redis=redis, data=data)
@@ -85,4 +89,5 @@ def end(
             f"Redis at {shown(settings.redis)} does not answer: {person} is signed out "
             "on this machine, and elsewhere once Redis is back."
         )
+    tell(bus, getpass.getuser(), f"host {gethostname()}", "sign_out", person, "everywhere")
     typer.echo(f"{'Everybody' if person == '*' else person} is signed out everywhere.")

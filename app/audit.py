@@ -7,6 +7,7 @@ from typing import Any
 from app import standins
 from app.settings import Settings
 from compute import account, chain
+from compute.acts import newest
 from compute.alert_row import AlertRow, canonical
 from compute.archive import Archive
 from compute.incident import Incident, Incidents, describe
@@ -58,6 +59,21 @@ def alerts(settings: Settings) -> tuple[str, dict[str, Any], bool]:
     lines = [describe(found), summary, *verdict] if rows else ["no alert is on record yet"]
     data = {"alerts": [_told(one) for one in found], "messages": len(rows), "faults": faults}
     return "\n".join([*lines, f"{settings.database} at {archive.address}"]), data, not faults
+
+
+def acts(
+    settings: Settings, person: str, action: str, last: int
+) -> tuple[str, list[dict[str, str]]]:
+    """Who did what, from where, when: the newest last, as text and as JSON."""
+    with archive_of(settings) as archive:
+        told = newest(archive, person, action, last)
+    lines = [
+        f"{one['ts'][:23]}  {one['person'] or '-':<16} {one['from'] or one['page']:<16} "
+        f"{one['action']:<16} {one['subject']}  {one['detail'] if one['detail'] != '{}' else ''}"
+        for one in told
+    ]
+    end = f"{len(told):,} acts of {settings.database}; ./tickglass audit verify reads their chain"
+    return "\n".join([*(line.rstrip() for line in lines), end]), told
 
 
 def _told(incident: Incident) -> dict[str, Any]:

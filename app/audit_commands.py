@@ -1,4 +1,4 @@
-"""Key: the commands `./tickglass audit verify, export, prove, check, rebuild, keys, rotate-key`.
+"""Key: the commands `./tickglass audit verify, export, prove, acts, check, rebuild` and of keys.
 
 What they do is app/verification.py; here are their options alone.
 """
@@ -121,6 +121,25 @@ def _add_rows(audit: typer.Typer, recorded: Recorded) -> None:
 
         settings = recorded(clickhouse, database, data)
         typer.echo(verification.prove(settings, what, copy, out))
+
+    @audit.command("acts")
+    def acts(  # noqa: PLR0913 (each argument is an option)
+        person: Annotated[str, typer.Option(help="Of this person alone.")] = "",
+        action: Annotated[str, typer.Option(help="Of this kind: sign_in, open, export.")] = "",
+        last: Annotated[int, typer.Option(min=1, max=1_000_000, help="The newest.")] = 100,
+        clickhouse: ClickHouse = None,
+        database: Database = None,
+        data: Data = None,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead.")] = False,
+    ) -> None:
+        """Who did what, when, from where: sign-ins, desks, acknowledgements, what-ifs, exports."""
+        import json
+
+        from app import audit as account
+
+        settings = recorded(clickhouse, database, data)
+        text, found = account.acts(settings, person, action, last)
+        typer.echo(json.dumps(found) if as_json else text)
 
     @audit.command("check")
     def check(

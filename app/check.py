@@ -281,7 +281,12 @@ def _shown(grid: Any, room: int) -> list[str]:
 
 
 def _entitled(desk: Any, lines: _Lines, name: str, allowed: Allowed) -> list[Finding]:
-    line = lines.calls.get("Desk", [0])[0]
-    feeds = [feed for feed in desk.spec()["feeds"] if feed["kind"] == "grid"]
-    told = [allowed(feed["table"], feed["columns"]) for feed in feeds]
-    return [Finding(name, line, why) for why in told if why]
+    """At the line that names such a column, else at that of the desk."""
+    found: dict[Finding, None] = {}
+    for feed in desk.spec()["feeds"]:
+        if feed["kind"] == "grid" and (why := allowed(feed["table"], feed["columns"])):
+            these = [one for one in feed["columns"] if allowed(feed["table"], [one])]
+            named = [lines.of_text(one) for one in these] if these != feed["columns"] else []
+            line = min((one for one in named if one), default=lines.calls.get("Desk", [0])[0])
+            found[Finding(name, line, why)] = None
+    return [*found]

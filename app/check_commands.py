@@ -1,5 +1,6 @@
 """Key: the commands for who writes layouts: `./tickglass check` and `./tickglass glossary`."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,19 +23,24 @@ def add(cli: typer.Typer) -> None:
     @cli.command()
     def check(
         layouts: Annotated[list[Path] | None, typer.Argument(help="Layouts or folders.")] = None,
+        person: Annotated[
+            str, typer.Option("--as", help="Somebody's name: whether that person may see it.")
+        ] = "",
+        access: Annotated[Path | None, typer.Option(help="Access file.")] = None,
     ) -> None:
         """Say what is wrong with layouts, in which line, and what to write instead.
 
         Without LAYOUTS all of the folder layouts, and of --layouts' where it is set.
         """
-        from app.check import BUDGET_CELLS_PER_S, SIZES
+        from app.check import BUDGET_CELLS_PER_S, SIZES, everybody
         from app.check import check as check_layout
         from app.check import load as load_of
 
         folders = load().layout_folders
+        allowed = _allowed(person, access) if person else everybody
         wrong = 0
         for layout in _files(layouts or folders):
-            found = check_layout(layout, folders)
+            found = check_layout(layout, folders, allowed)
             wrong += sum(one.wrong for one in found)
             for one in found:
                 typer.echo(str(one))
@@ -49,11 +55,33 @@ def add(cli: typer.Typer) -> None:
     def glossary(
         out: Annotated[Path, typer.Option(help="The file to write.")] = ROOT / "docs/glossary.md",
     ) -> None:
-        """Write the glossary: every column with unit, aggregation and formula, from the tables."""
+        """Write the glossary: every column with unit, total and formula, and every block."""
         from app.glossary import text
 
         out.write_text(text())
         typer.echo(f"{out} is written.")
+
+
+def _allowed(person: str, access: Path | None) -> Callable[[str, Sequence[str]], str]:
+    """What the access file lets that person ask for."""
+    from app.people import EVERYBODY, AccessError, read
+    from app.rights import RightsError
+    from ingest import fund
+
+    settings = load(access=access)
+    if settings.access is None:
+        raise SettingsError("No access file is named: give --access, or TICKGLASS_ACCESS.")
+    try:
+        rights = read(settings.access).granted(fund.of(settings.fund))
+    except RightsError as error:
+        raise AccessError(f"{settings.access}: {error}") from None
+    may = rights.get(person) or rights[EVERYBODY]
+
+    def allowed(table: str, columns: Sequence[str]) -> str:
+        why = may.lacks(table, columns)
+        return f"{person}: {why}" if why else ""
+
+    return allowed
 
 
 def _files(paths: list[Path]) -> list[Path]:

@@ -10,8 +10,8 @@ from socket import gethostname
 
 from app.audit import archive_of
 from app.settings import Settings
-from compute import snapshot
-from compute.archive import Archive, ArchiveError
+from compute import acts
+from compute.bus import Bus, BusError
 from compute.export import Export, Order
 from ingest import clock
 
@@ -44,16 +44,15 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda rows: shown.advance(task, rows)
 
 
-def _told(archive: Archive, order: Order, path: Path, count: int) -> str:
-    """Who took what of the record is on record too, where it can be written to."""
+def _told(settings: Settings, order: Order, path: Path, count: int) -> str:
+    """Who took what of the record is on record too, by the tape, which alone writes acts."""
     detail = json.dumps({"file": str(path.resolve()), "rows": count, "order": repr(order)})
-    row = {"ts": clock.now_ns(), "person": getpass.getuser(), "page": f"host {gethostname()}"}
-    row |= {"action": "export", "subject": order.table, "detail": detail}
+    if not settings.redis:
+        return "\nWho exported is not on record: no Redis is named by which the tape hears of it"
     try:
-        for statement in snapshot.ddl(archive.database):
-            archive.command(statement)
-        snapshot.tell(archive, "actions", [row])
-    except ArchiveError as error:  # A reader's account: the file is there all the same.
+        person, page = getpass.getuser(), f"host {gethostname()}"
+        acts.tell(Bus(settings.redis), person, page, "export", order.table, detail)
+    except BusError as error:  # The file is there all the same.
         return f"\nWho exported is not on record: {error}"
     return ""
 
@@ -64,7 +63,7 @@ def export(settings: Settings, order: Order, path: Path) -> str:
         made = Export(archive, order, clock.now_ns())
         with _bar(made.rows) as tell:
             count = made.write(path, tell)
-        unsaid = _told(archive, order, path, count)
+        unsaid = _told(settings, order, path, count)
     return (
         f"{count:,} rows of {order.table} in {path} ({path.stat().st_size:,} bytes), "
         f"from {settings.database} at {made.reference['address']}{unsaid}"

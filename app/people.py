@@ -46,6 +46,7 @@ class Signed(NamedTuple):
     person: str
     since_s: float  # When; a renewed cookie keeps it.
     service: bool = False  # By a key, not a cookie.
+    mark: str = ""  # Of the password shown, as the access file has it: with another one it is over.
 
 
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
@@ -237,6 +238,8 @@ class People:
         """Whether that one is still in: not signed out since, not taken off the file."""
         if signed.service:
             return signed.person in self.access.keys
+        if signed.mark and signed.mark != _mark(self.access.passwords.get(signed.person, "")):
+            return False
         return (
             signed.since_s > max(self._out.get(one, 0.0) for one in (signed.person, EVERYBODY))
             and self.now_s() - signed.since_s < DAYS_MAX * 86_400
@@ -244,7 +247,7 @@ class People:
 
     def cookie(self, signed: Signed) -> str:
         """What the browser shows from now on."""
-        value = json.dumps([signed.person, signed.since_s])
+        value = json.dumps([signed.person, signed.since_s, signed.mark])
         return create_signed_value(self._secret, COOKIE, value, clock=self.now_s).decode()
 
     def of_cookie(self, text: str | None) -> Signed | None:
@@ -255,8 +258,8 @@ class People:
         )
         if not value:
             return None
-        person, since_s = json.loads(value)  # Signed: it is what we have written.
-        signed = Signed(person, since_s)
+        person, since_s, *mark = json.loads(value)  # Signed: it is what we have written.
+        signed = Signed(person, since_s, mark=mark[0] if mark else "")
         return signed if self.holds(signed) else None
 
     def fresh(self, text: str) -> bool:
@@ -294,7 +297,12 @@ class People:
             hasher.verify(known or _nobodys(), password)
         except (exceptions.VerificationError, exceptions.InvalidHashError):
             return None
-        return Signed(person, self.now_s()) if known else None
+        return Signed(person, self.now_s(), mark=_mark(known)) if known else None
+
+
+def _mark(password: str) -> str:
+    """Of a password as the access file keeps it."""
+    return mark_of(password)[:16]
 
 
 @cache

@@ -97,10 +97,17 @@ class Door:
         async with self._hashes:
             return await asyncio.to_thread(self.people.of_password, person, password)
 
-    def headers(self) -> dict[str, str]:
-        """What every answer says: who may show it in a frame, and that nobody guesses its type."""
+    def headers(self, origin: str = "") -> dict[str, str]:
+        """What every answer says: who may show it in a frame, and that nobody guesses its type.
+
+        `origin` is of the page that asks: one that desks are part of may read what it asks for.
+        """
         frames = " ".join(["'self'", *self.people.access.portals])
-        return {**HEADERS, POLICY: f"frame-ancestors {frames}; {HEADERS[POLICY]}"}
+        told = {**HEADERS, POLICY: f"frame-ancestors {frames}; {HEADERS[POLICY]}"}
+        if urlsplit(origin).netloc in self.origins:
+            told |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+            told["Access-Control-Allow-Credentials"] = "true"
+        return told
 
 
 def _encrypted(request: HTTPServerRequest) -> bool:
@@ -152,6 +159,8 @@ def guarded(
                 self.finish({"error": "sign in first, or show a key: Authorization: Bearer KEY"})
                 return
             if whole and not door.people.rights(signed.person).everything:
+                said = f"{self.request.path}, from {address_of(self.request)}"
+                door.tell(signed.person, "refused", said)
                 self.set_status(403)
                 self.finish({"error": f"{NOT_PERMITTED}, as it tells of the whole fund"})
                 return
@@ -168,14 +177,14 @@ class Headers(OutputTransform):
 
     def __init__(self, request: HTTPServerRequest, door: Door | None) -> None:
         """Tornado makes one for each request."""
-        self.door = door
+        self.door, self.origin = door, request.headers.get("Origin", "")
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
         """See Tornado."""
         own = headers.get(POLICY)
-        headers.update(self.door.headers() if self.door else HEADERS)
+        headers.update(self.door.headers(self.origin) if self.door else HEADERS)
         if MARK in chunk:
             chunk, own = trusted(chunk)
         if own:
@@ -304,6 +313,7 @@ class Exchange(Handler):
             self.refuse(503, "nobody can be signed in now: Redis does not answer")
             return
         if signed is None:
+            self.door.tell("", "sign_in_refused", f"token, from {self.address}")
             self.refuse(403, "this token was used, or is older than a minute")
             return
         self.welcome(signed, "token")
@@ -317,6 +327,8 @@ class Once(Handler):
         """`{"person": NAME}` -> `{"token": TOKEN, "seconds": 60}`."""
         service = self.door.who(self.request)
         if service is None or not service.service:
+            if self.door.may_try(self.address):  # Whoever goes on asking is not told of for ever.
+                self.door.tell("", "token_refused", f"no key, from {self.address}")
             self.refuse(401, "show a key: Authorization: Bearer KEY")
             return
         person = str(self.told().get("person", ""))
@@ -327,7 +339,8 @@ class Once(Handler):
         except BusError:
             self.refuse(503, "nobody can be signed in now: Redis does not answer")
         else:
-            self.door.tell(person, "token_given", f"to {service.person}")
+            said = f"to {service.person}, from {self.address}"
+            self.door.tell(person, "token_given", said)
             self.write({"token": token, "seconds": ONCE_SECONDS})
 
 
@@ -357,7 +370,8 @@ class SignOut(Handler):
         everywhere = bool(self.told().get("everywhere"))
         if everywhere:
             await asyncio.to_thread(self.door.people.sign_out, signed.person)
-        self.door.tell(signed.person, "sign_out", "everywhere" if everywhere else "here")
+        said = f"{'everywhere' if everywhere else 'here'}, from {self.address}"
+        self.door.tell(signed.person, "sign_out", said)
         self.write_cookie(None)
         self.set_status(204)
 

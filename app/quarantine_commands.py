@@ -126,19 +126,14 @@ def _again(kept: Any, name: str) -> dict[str, Any] | None:
 
 
 def _record(settings: Settings, name: str, person: str, place: str) -> None:
-    """Among the actions of people; a product without ClickHouse has the topic's note alone."""
-    from compute.archive import Archive, ArchiveError
-    from compute.snapshot import tell
-    from ingest import clock
+    """Among the actions of people; a product without Redis has the topic's note alone."""
+    from compute.acts import tell
+    from compute.bus import Bus, BusError
 
-    if not settings.clickhouse:
+    if not settings.redis:
         return
-    archive = Archive(settings.clickhouse, settings.database)
-    row = {"ts": clock.now_ns(), "person": person, "page": "command", "action": "replay"}
     detail = json.dumps({"kept": name, "place": place})
     try:
-        tell(archive, "actions", [row | {"subject": name, "detail": detail}])
-    except ArchiveError as error:
+        tell(Bus(settings.redis), person, "command", "replay", name, detail)
+    except BusError as error:
         typer.echo(f"Not among the actions on record: {error}", err=True)
-    finally:
-        archive.close()

@@ -135,6 +135,16 @@ class Rights(NamedTuple):
         """Whether a column may be seen, in the rows that may be."""
         return table not in self.hidden and f"{table}.{name}" not in self.hidden
 
+    def lacks(self, table: str, names: Sequence[str]) -> str:
+        """Why these columns of a table may not be asked for, and what to do; "" where they may."""
+        missing = [name for name in names if not self.column(table, name)]
+        if not missing:
+            return ""
+        if len(missing) == len(names):
+            return f"nothing of {table} may be seen: take the block out, or ask for the right to it"
+        said = ", ".join(missing)
+        return f"{said} of {table} may not be seen: take it out, or ask for the right to it"
+
     def columns(self, table: Table) -> np.ndarray:
         """Of each column whether it may be seen, bool [width]; not to be written."""
         return _columns(self.hidden, table)

@@ -21,6 +21,7 @@ from ingest import clock
 FLUSH_SECONDS = 0.25
 BATCH_BYTES_MAX = 1 << 20  # A fuller one is handed on at once; Redis keeps 256 of them.
 PENDING_BATCHES_MAX = 16
+ACTS_MAX = 2_000  # Kept while Redis is away: a hundred people's hour.
 WISHES = ("viewport", "columns", "sort", "group", "filter", "select")
 WISH_BYTES_MAX = 4_096
 HELD_MS_MAX = 4_000.0  # Whoever asks for a moment reads the tape for 5 s behind it.
@@ -118,9 +119,10 @@ class Screens:
         self._places: dict[int, int] = {}  # id of a body, which is held, -> its place.
         self._bytes = 0
         self._since = clock.now_ns()
-        self._pending: deque[tuple[list[tuple], bytes, bytes]] = deque()
+        self._pending: deque[tuple[list[tuple], list[tuple], bytes, bytes]] = deque()
         self._wake = asyncio.Event()
         self._acts: list[tuple[int, str, str, str, str, str]] = []
+        self.acts_lost = 0
 
     def open(self, spec: dict[str, Any], user: str) -> Shown:
         """A page with the desk of that spec is there."""
@@ -168,7 +170,11 @@ class Screens:
             return
         now = clock.now_ns()
         if len(self._pending) >= PENDING_BATCHES_MAX:
-            self._opened.extendleft(reversed(self._pending.popleft()[0]))
+            former, acts, *_ = self._pending.popleft()
+            self._opened.extendleft(reversed(former))
+            self._acts = acts + self._acts  # What was shown is let go, not who did what.
+            self.acts_lost += len(self._acts[ACTS_MAX:])
+            del self._acts[ACTS_MAX:]
             self.lost += 1
         opened = [self._opened.popleft() for _ in range(len(self._opened))]
         head = {
@@ -180,7 +186,7 @@ class Screens:
             "acts": self._acts,
         }
         batch = pack_batch(self._entries, self._bodies)
-        self._pending.append((opened, json.dumps(head).encode(), batch))
+        self._pending.append((opened, self._acts, json.dumps(head).encode(), batch))
         self._number += 1
         self._since = now
         self._acts = []
@@ -207,7 +213,7 @@ class Screens:
         while self._pending:
             batch = self._pending[0]
             try:
-                await self.bus.put_screens(*batch[1:])
+                await self.bus.put_screens(*batch[2:])
             except BusError:
                 return  # The mirror says so on every page.
             if self._pending and self._pending[0] is batch:

@@ -5,7 +5,7 @@ tables. Every second of event time that passes leaves one row a book, every minu
 position, so any past moment is known as of then. Rows of one moment that come again (a recorder
 that was killed repeats up to FLUSH_SECONDS) replace themselves: same key, newest insert.
 
-Also the shapes of what others tell the record: offsets of clocks, and what users did.
+Also the shape of what others tell the record: offsets of clocks.
 """
 
 import json
@@ -31,16 +31,8 @@ CLOCKS = (  # One row a measurement: how far a clock is from the reference it wa
     ("offset_ns", "Int64"),
     ("uncertainty_ns", "UInt64"),
 )
-ACTIONS = (  # One row an action: who did what to what, as they said it.
-    ("ts", _MOMENT),
-    ("person", "LowCardinality(String)"),
-    ("page", "LowCardinality(String)"),
-    ("action", "LowCardinality(String)"),
-    ("subject", "String"),
-    ("detail", "String"),  # JSON
-)
 _ONCE = "non_replicated_deduplication_window = 1000"  # Inserts back that a repeat is known.
-_LOGS = {"clocks": (CLOCKS, "host, ts"), "actions": (ACTIONS, "ts, person")}
+_LOGS = {"clocks": (CLOCKS, "host, ts")}
 
 
 def _columns(table: Table) -> list[tuple[str, str]]:
@@ -50,7 +42,7 @@ def _columns(table: Table) -> list[tuple[str, str]]:
 
 
 def ddl(database: str) -> tuple[str, ...]:
-    """Statements that create the tables, derived from BOOKS, POSITIONS, CLOCKS and ACTIONS."""
+    """Statements that create the tables, derived from BOOKS, POSITIONS and CLOCKS."""
     made = [
         (table.name, _columns(table), _ENGINE.format(keys=", ".join(_KEYS[table.name])))
         for table in (BOOKS, POSITIONS)
@@ -68,7 +60,7 @@ def ddl(database: str) -> tuple[str, ...]:
 
 
 def tell(archive: Archive, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append rows to `clocks` or `actions`: dicts by column, `ts` in ns; KeyError if one lacks."""
+    """Append rows to `clocks`: dicts by column, `ts` in ns; KeyError if one lacks."""
     shape = _LOGS[table][0]
     lines = []
     for row in rows:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from compute import chain, tape_seal
-from compute.acts import Acts
+from compute.acts import ACTS, Acts
 from compute.archive import Archive, ArchiveError, SupersededError
 from compute.bus import BusError
 from compute.delta import Cutter, pack_image
@@ -304,12 +304,15 @@ class Tape:
 
     def _seal(self) -> None:
         size = 0
+        if acts := self.acts.slice():  # First: whoever dies in between tells them twice, not never.
+            self._pending.insert(0, (ACTS, acts))
+            self._held += len(acts.data)
         while self._pending and size < INSERT_BYTES_MAX:
             table, one = self._pending.pop(0)
             size += len(one.data)
             end = self._ends.get(one.stream)
             number, link = (end.number, end.link) if end else (-1, chain.ORIGIN)
-            if table == TAPE:
+            if table in (TAPE, ACTS):
                 one = one._replace(number=number + 1)
             elif one.number <= number:
                 continue  # Read from Redis again after a restart.
@@ -326,8 +329,8 @@ class Tape:
             self.archive.command(statement)
         self.acts.prepare()
         # A second tape would put other slices under the same numbers: the newest one alone writes.
-        self.archive.claim_tables((TAPE, SCREENS, PAGES, tape_seal.TABLE))
-        for table in (TAPE, SCREENS):
+        self.archive.claim_tables((TAPE, SCREENS, PAGES, ACTS, tape_seal.TABLE))
+        for table in (TAPE, SCREENS, ACTS):
             found = self.archive.rows(
                 "SELECT toString(stream), max(number), "
                 "toUnixTimestamp64Nano(argMax(ts, number)), hex(argMax(link, number)) "

@@ -1,9 +1,10 @@
 """Rule: the tape against what the signed roots say of it; names the first wrong slice.
 
 Each statement (compute/tape_seal.py) says where each stream stood: its slices must lead there, leaf
-by leaf and link by link. Slices that are gone from the beginning of a stream have expired if they
-are older than the tape is kept; any other that is missing is a fault. A run that was broken off
-goes on in each stream behind the last slice that was right.
+by leaf and link by link; the acts of users are such a stream. Slices that are gone from the
+beginning of a stream have expired if they are older than the tape is kept, which acts never are;
+any other that is missing is a fault. A run that was broken off goes on in each stream behind the
+last slice that was right.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compute import chain
+from compute.acts import ACTS
 from compute.archive import Archive
 from compute.progress import Progress, Reached
 from compute.tape_row import COLUMNS, SCREENS, TAPE, Sealed, leaf, unpacked
@@ -32,8 +34,18 @@ class Tally(NamedTuple):
 
 def count(archive: Archive) -> int:
     """How many slices there are, for whoever shows how far the check is."""
-    tables = f"{archive.database}.{TAPE}", f"{archive.database}.{SCREENS}"
+    tables = (f"{archive.database}.{table}" for table in _tables(archive))
     return sum(int(archive.rows(f"SELECT count() FROM {table}")[0][0]) for table in tables)
+
+
+def _tables(archive: Archive) -> list[str]:
+    """Those that hold slices; a record of an older program has no acts."""
+    found = archive.rows(
+        "SELECT name FROM system.tables WHERE database = {database:String} "
+        "AND name IN {names:Array(String)} ORDER BY name",
+        {"database": archive.database, "names": [TAPE, SCREENS, ACTS]},
+    )
+    return [str(row[0]) for row in found]
 
 
 class _Track(NamedTuple):
@@ -93,7 +105,7 @@ def _old_strangers(
     if not moments:
         return []
     found = []
-    for table in (TAPE, SCREENS):
+    for table in _tables(archive):
         rows = archive.rows(
             f"SELECT toString(stream), toUnixTimestamp64Nano(max(ts)) "
             f"FROM {archive.database}.{table} GROUP BY stream"

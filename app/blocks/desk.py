@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import panel as pn
 import param
@@ -62,6 +63,18 @@ def desks() -> list[list[str]]:
     stems = sorted({path.stem for folder in load().layout_folders for path in folder.glob("*.py")})
     stems.sort(key=lambda stem: FIRST.index(stem) if stem in FIRST else len(FIRST))
     return [[stem.upper() if len(stem) < 3 else _words(stem), stem] for stem in stems]
+
+
+def _home(document: Any) -> str:
+    """Our own address, where the page is being made as part of another's; "" where it is ours."""
+    request = getattr(getattr(document, "session_context", None), "request", None)
+    asked = request.arguments.get("bokeh-absolute-url") if request else None
+    if request is None or not asked:
+        return ""
+    home = urlsplit(asked[-1].decode(errors="replace"))
+    # Whoever made a link may say what he likes in it, and the page shows its ticket there.
+    ours = home.scheme in ("http", "https") and home.netloc == request.headers.get("Host")
+    return home.geturl() if ours else ""
 
 
 def _words(stem: str) -> str:
@@ -181,8 +194,10 @@ class Desk:
         made.ticket = getattr(made.session, "ticket", "")  # Before: what it names is not newer.
         made.reference = made.session.reference
         rights = getattr(made.session, "rights", None)
-        if rights and not rights.everything:
-            made.spec = json.dumps(rights.blocks(spec))
+        home = _home(pn.state.curdoc)
+        if home or (rights and not rights.everything):
+            spec = rights.blocks(spec) if rights else spec
+            made.spec = json.dumps(spec | ({"home": home} if home else {}))
         return made
 
     def servable(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import panel as pn
+from bokeh.embed.bundle import URL
 from panel.io import server as panel_server
 
 from app.blocks.desk import Desk, desk_of
@@ -34,17 +35,26 @@ def remembered(make: Make) -> Make:
         settings = tuple(
             repr(getattr(pn.config, name)) for name in ("raw_css", "css_files", "js_files")
         )
-        place = (resources.mode, getattr(resources, "root_url", ""), pn.state.rel_path)
+        part = getattr(resources, "absolute", False)  # Of another's page, which is elsewhere.
+        place = (resources.mode, getattr(resources, "root_url", ""), pn.state.rel_path, part)
         key = (kinds, settings, place, repr(arguments), repr(options), pn.config.theme)
         found = known.get(key)
         if found is None:
             if len(known) >= BUNDLES_MAX:
                 known.clear()
             found = known[key] = make(roots, resources, *arguments, **options)
+            for files in (found.js_files, found.css_files) if part else ():
+                files[:] = [URL(_whole(one.url, resources.root_url)) for one in files]
         return found
 
     bundle.tickglass = True  # type: ignore[attr-defined]
     return bundle
+
+
+def _whole(url: str, root: str) -> str:
+    """Panel leaves some addresses relative to our page, also where it is another's."""
+    own = url.removeprefix(f"{pn.state.rel_path}/")
+    return f"{root}{own}" if own.startswith("static/") else url
 
 
 Own = Callable[[Desk, str, str], Desk]

@@ -16,6 +16,8 @@ GRANT INSERT, ALTER TABLE ON @database@.screens TO tickglass_may_tape;
 GRANT INSERT, ALTER TABLE ON @database@.pages TO tickglass_may_tape;
 GRANT INSERT, ALTER TABLE ON @database@.tape_seals TO tickglass_may_tape;
 GRANT INSERT, ALTER TABLE ON @database@.acts TO tickglass_may_tape;
+GRANT INSERT ON @database@.clocks TO tickglass_may_tape;
+GRANT CREATE VIEW ON @database@.actions TO tickglass_may_tape;
 GRANT SELECT ON system.processes TO tickglass_may_tape;
 
 -- Signed roots: seal and witness read all and add one table's rows; nobody of them changes any.

@@ -10,7 +10,7 @@ from bokeh.client import pull_session
 
 import app.blocks
 from app import check as room
-from app import glossary
+from app import check_commands, glossary
 from app.blocks import desk as desk_room
 from app.blocks.block import Block
 from app.blocks.desk import describe
@@ -120,6 +120,25 @@ def test_what_a_person_may_not_see_is_told(layout):
     path = layout(GOOD)
     refused = said(path, allowed=lambda table, _: f"{table} are not yours" * (table == "classes"))
     assert refused == [f"{path}:2: classes are not yours"]
+
+
+def test_the_access_file_says_what_a_person_may_not_ask_for(layout, tmp_path):
+    path, access = layout(GOOD.replace('"ask"', '"pnl"')), tmp_path / "access.toml"
+    access.touch(0o600)
+    access.write_text(
+        '[rights.a]\npeople = ["ann"]\nbooks = ["*"]\nhide = ["pnl"]\n'
+        '[rights.b]\npeople = ["bob"]\nbooks = ["*"]\n'
+    )
+    found = said(path, allowed=check_commands._allowed("ann", access))
+    assert (
+        found[0] == f"{path}:2: ann: pnl of instruments may not be seen: take it out, or ask "
+        "for the right to it"
+    )
+    assert said(path, allowed=check_commands._allowed("bob", access)) == []
+    assert any(
+        "nothing of classes" in one
+        for one in said(path, allowed=check_commands._allowed("nobody", access))
+    )
 
 
 def test_a_quant_column_outside_of_the_folders_is_remarked(layout, tmp_path):

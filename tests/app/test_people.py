@@ -177,6 +177,21 @@ def test_who_is_signed_out_is_out_everywhere_and_stays_so(world):
     assert people.of_cookie(people.cookie(Signed("bob", 1_000_000.0)))
 
 
+def test_a_password_that_is_changed_or_taken_away_ends_what_it_had_opened(world):
+    world.write(f'[passwords]\nann = "{hashed("right")}"\nbob = "{hashed("his")}"')
+    people = world.another()
+    signed = [people.of_password("ann", "right"), people.of_password("bob", "his")]
+    ann, bob = (people.cookie(one) for one in signed)
+    provided = people.cookie(Signed("ann", world.now_s))  # By the firm's sign-in.
+    assert people.of_cookie(people.cookie(people.of_cookie(ann))) == signed[0]  # Renewed.
+    world.write(f'[passwords]\nann = "{hashed("other")}"')
+    people = world.another()
+    assert people.of_cookie(ann) is people.of_cookie(bob) is None
+    assert not people.holds(signed[0])
+    assert people.of_cookie(provided) is not None
+    assert people.of_cookie(people.cookie(people.of_password("ann", "other"))) is not None
+
+
 def test_without_redis_one_is_signed_out_here_and_later_everywhere(world):
     elsewhere = world.another()
     cookie = world.people.cookie(Signed("ann", world.now_s))

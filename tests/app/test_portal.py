@@ -12,7 +12,7 @@ import pytest
 from oidc_provider_mock import run_server_in_thread
 
 from app import standins
-from app.people import SECURE_COOKIE, hashed, mark_of
+from app.people import hashed, mark_of
 from app.settings import load
 from compute.bus import Bus
 from tests.browser import chromium
@@ -179,6 +179,45 @@ def test_signed_out_everywhere_is_soon_out_and_stays_out(world):
     until(lambda: third.ask("GET", "/overview")[0] == HTTPStatus.FOUND, 60)
 
 
+def test_who_came_in_who_did_not_and_who_wrote_what_is_on_record(world):
+    client = Client(world.address)
+    client.ask("POST", "/login/once", {"person": "una"}, key="no key of ours")
+    client.ask("POST", "/login/token", {"token": "made up"})
+    client.ask("POST", "/login", {"person": "una", "password": "guessed"})
+    client = signed_in(world, "una")
+    shown = {
+        "form": "csv",
+        "facts": {"desk": "Overview"},
+        "columns": [{"name": "a", "kind": "number"}],
+    }
+    assert client.ask("POST", "/table", shown | {"rows": [[1.0]]})[0] == HTTPStatus.OK
+    client.ask("POST", "/logout", {})
+    told = [
+        ("", "token_refused", "no key, from 127.0.0.1"),
+        ("", "sign_in_refused", "token, from 127.0.0.1"),
+        ("una", "sign_in_refused", "from 127.0.0.1"),
+        ("una", "token_given", "to portal, from 127.0.0.1"),
+        ("una", "sign_in", "token from 127.0.0.1"),
+        ("una", "export", '{"from": "127.0.0.1", "what": "1 rows, csv"}'),
+        ("una", "sign_out", "here, from 127.0.0.1"),
+    ]
+
+    def heard():
+        heads = [json.loads(head) for _, head, _ in batches(Bus(world.redis))]
+        acts = [(act[1], act[3], act[5]) for head in heads for act in head["acts"]]
+        return acts[acts.index(told[0]) :] if told[0] in acts else []
+
+    until(lambda: [act for act in heard() if act in told] == told, 60, lambda: str(heard()))
+
+
+def batches(bus):
+    """All that web processes have told the tape so far."""
+    found = []
+    while more := bus.screens(found[-1][0] if found else "0"):
+        found += more
+    return found
+
+
 @pytest.mark.requires("chromium")
 def test_a_person_signs_in_and_out_and_the_open_page_ends(world):
     with chromium() as browser:
@@ -194,37 +233,6 @@ def test_a_person_signs_in_and_out_and_the_open_page_ends(world):
         assert urlsplit(page.url).path == "/overview"
         Bus(world.redis).sign_out("amy", 3e9)
         page.wait_for_url(lambda url: "/login?next=" in url, timeout=SOON)
-
-
-@pytest.mark.requires("chromium")
-def test_a_frame_of_another_site_shows_the_desk_and_an_unlisted_one_nothing(world):
-    """With every cookie of third parties blocked: the frame's own is in its own partition."""
-    blocked = ["--test-third-party-cookie-phaseout"]
-    with portal_page() as (origin, held), chromium(*blocked) as browser:
-        client = Client(world.address)
-        token = json.loads(client.ask("POST", "/login/once", {"person": "kim"}, key=KEY)[2])
-        where = f"{world.local}/login?next=/overview&token={token['token']}"
-        held["/"] = f'<iframe src="{where}" width=1300 height=700></iframe>'.encode()
-        context = browser.new_context(viewport={"width": 1366, "height": 768})
-        page = context.new_page()
-        refused = []
-        page.on("console", lambda message: refused.append(message.text))
-        page.goto(origin)
-        until(lambda: any("frame-ancestors" in text for text in refused), 60, lambda: refused)
-        world.portals = [origin]
-        world.write()
-        listed = lambda: client.ask("GET", "/login")[1]["Content-Security-Policy"]
-        until(lambda: origin in listed(), 60)
-        page.goto(origin)
-        frame = page.frame_locator("iframe")
-        frame.locator("canvas").first.wait_for(timeout=SOON)
-        cookies = [one for one in context.cookies() if one["name"] == SECURE_COOKIE]
-        assert cookies, context.cookies()
-        assert "token" not in page.frames[1].url
-        held["/"] = f'<iframe src="{world.local}/overview" width=900 height=600></iframe>'.encode()
-        other = browser.new_context().new_page()
-        other.goto(origin)
-        other.frame_locator("iframe").get_by_text("Sign in to see the desk").wait_for(timeout=SOON)
 
 
 @pytest.mark.requires("chromium")

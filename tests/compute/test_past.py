@@ -301,14 +301,13 @@ def test_books_and_positions_are_known_as_of_then(archive: Archive) -> None:
     assert [tuple(row) for row in held] == [(0, 1, 2.0, 3)]
 
 
-def test_clocks_and_actions_are_kept_as_told(archive: Archive) -> None:
-    row = {"ts": START_NS + 7, "person": "A. Trader", "page": "overview", "action": "sort"}
-    row |= {"subject": "volume", "detail": '{"descending": true}'}
-    snapshot.tell(archive, "actions", [row])
+def test_clocks_are_kept_as_told(archive: Archive) -> None:
+    row = {"ts": START_NS + 7, "host": "a", "role": "host", "reference": "unknown"}
+    snapshot.tell(archive, "clocks", [row | {"offset_ns": -3, "uncertainty_ns": 5}])
     found = archive.rows(
-        f"SELECT toUnixTimestamp64Nano(ts), person, detail FROM {archive.database}.actions"
+        f"SELECT toUnixTimestamp64Nano(ts), host, offset_ns FROM {archive.database}.clocks"
     )
-    assert [tuple(one) for one in found] == [(START_NS + 7, "A. Trader", '{"descending": true}')]
+    assert [tuple(one) for one in found] == [(START_NS + 7, "a", -3)]
     with pytest.raises(KeyError, match="offset_ns"):
         snapshot.tell(archive, "clocks", [{"ts": 1, "host": "a", "role": "b", "reference": "c"}])
 

@@ -19,13 +19,14 @@ from tests.clickhouse import ClickHouse
 from tests.compute.test_asof import START_NS, Clock, World
 from tests.evidence import Case
 
-TABLES = ("tape", "screens", "tape_seals")
+TABLES = ("tape", "screens", "acts", "tape_seals")
 
 
 def batch(number: int) -> tuple[str, bytes, bytes]:
     """What a web process hands to the tape."""
     moments = {"ts_first": START_NS + number, "ts": START_NS + number + 1}
     head = {"stream": "web.1-1", "number": number, **moments, "pages": []}
+    head["acts"] = [[START_NS + number, "ann", "web.1-1-1", "export", f"table {number}", "{}"]]
     return str(number + 1), json.dumps(head).encode(), pack_batch([], [])
 
 
@@ -78,6 +79,8 @@ def test_a_tape_as_it_was_sealed_passes_and_is_under_the_roots(case: Case) -> No
     assert tally.faults == []
     assert tally.slices > 40
     assert (tally.since, tally.expired) == (0, 0)
+    acts = case.archive.rows("SELECT person, subject FROM taped.actions ORDER BY ts")
+    assert acts == [("ann", f"table {number}") for number in range(12)]
 
 
 def test_a_run_that_was_broken_off_goes_on_behind_the_last_slice(
@@ -120,6 +123,12 @@ def test_a_run_that_was_broken_off_goes_on_behind_the_last_slice(
         ("tape", "DELETE WHERE stream = 'live' AND number < 4", "not by retention"),
         ("tape", "DELETE WHERE stream = 'live' AND number > 8", "the end is cut off"),
         ("tape", "DELETE WHERE stream = 'health'", "the end is cut off"),
+        ("acts", "UPDATE data = replace(data, 'ann', 'eve') WHERE number = 2", "bytes"),
+        ("acts", "UPDATE data = '' WHERE number = 0", "bytes"),
+        ("acts", "DELETE WHERE number = 3", "does not follow from slice 2"),
+        ("acts", "DELETE WHERE number = 0", "not by retention"),
+        ("acts", "DELETE WHERE number > 4", "the end is cut off"),
+        ("acts", "DELETE WHERE number >= 0", "the end is cut off"),
         ("screens", "UPDATE data = 'x' WHERE number = 2", "bytes"),
         ("screens", "DELETE WHERE number = 7", "does not follow from slice 6"),
     ],
