@@ -22,14 +22,15 @@ Desk(
         PositionMap(),
     ],
     centre=[
-        Candles(height=399, narrow=259),
+        Candles(height=399, narrow=219),
         Grid("Instruments", columns=QUOTES),
     ],
-    foot=[Lines(height=219, narrow=161), PnlCurve(height=219, narrow=161)],
+    foot=[Heatmap(height=259, narrow=219)],
     right=[
-        Smile(height=259, narrow=199),
-        Ladder(height=379, narrow=259),
-        Heatmap(),
+        Smile(height=239, narrow=179),
+        Ladder(height=299, narrow=239),
+        Lines(),
+        PnlCurve(),
     ],
     widths=(384, 520, 280, 400),
 ).servable()

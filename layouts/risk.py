@@ -43,5 +43,5 @@ Desk(
         Execution(height=199, narrow=119),
         Orders(),
     ],
-    widths=(384, 448, 280, 336),
+    widths=(400, 448, 300, 320),
 ).servable()

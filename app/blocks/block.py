@@ -22,7 +22,6 @@ from compute.table import (
 from ingest.instrument import AssetClass
 
 ROW_PX = 20
-_OPTIONS = {AssetClass.EQUITY_OPTION, AssetClass.FUTURE_OPTION}  # Whose symbols are long.
 _NAMES = {
     "books": list(BOOK_NAMES),
     "classes": [item.label for item in AssetClass],
@@ -154,7 +153,6 @@ class Grid(Block):
             {
                 "name": name,
                 "columns": [setting(table, column, self.classes) for column in columns],
-                "wide": bool(_OPTIONS & set(self.focus.get(name, ()))),
                 "classes": sorted(int(item) for item in self.focus.get(name, ())),
             }
             for name, columns in self._sets.items()

@@ -3,7 +3,7 @@
 
 const SLIDES = 24; // With more columns than these a grid slides; with fewer those of the lowest rank go.
 const FIRST = ["last", "change", "day_pnl", "pnl", "value"]; // Beside the name where hardly more has room: a phone.
-const OPTION_PX = 154; // An option's symbol with its strike.
+const NAME_MOST = 168; // An option's symbol with its strike has 154.
 const SYMBOL = { name: "symbol", head: "Symbol", width: 110, flex: true, align: "left", dx: 16, drop: 0, source: "the instrument", inputs: [] };
 
 // A trader's own words on a line; hidden until asked for.
@@ -26,11 +26,21 @@ class Blotter extends Sheet {
     this.set = number;
     this.feed = this.feeds[number];
     const chosen = this.spec.sets[number];
-    this.every = [...this.named(chosen.wide ? OPTION_PX : SYMBOL.width), ...chosen.columns.map(placed), { ...NOTE }];
+    this.every = [...this.named(this.nameWidth()), ...chosen.columns.map(placed), { ...NOTE }];
     for (const k of this.every) k.at = this.feed.index(k.name);
     this.at_state = this.feed.index("state");
     this.at_moment = this.feed.index("ts_event");
     this.arrange();
+  }
+
+  // As wide as the longest symbol of the classes that the set or the desk is of; a grid of all of
+  // them leaves options to what is free.
+  nameWidth() {
+    const { classes = [] } = this.spec.sets[this.set], of = classes.length ? classes : this.spec.base || [], all = this instanceof Positions;
+    if (!of.length && !all) return SYMBOL.width;
+    let most = 0;
+    for (const { asset_class: id, symbol } of this.desk.instruments.by.values()) if (all || of.includes(id)) most = Math.max(most, width(VALUE, symbol));
+    return Math.max(SYMBOL.width, Math.min(NAME_MOST, Math.ceil(most / SCALE) + SYMBOL.dx + PAD));
   }
 
   get setName() { return this.spec.sets[this.set].name; }
@@ -226,6 +236,12 @@ class Blotter extends Sheet {
   }
 
   layout() {
+    const { size } = this.desk.instruments; // They may come after the columns.
+    if (size !== this.measured) {
+      this.measured = size;
+      this.every[0] = { ...this.every[0], width: this.nameWidth() };
+      this.all = this.arrangement.columns(this.setName, this.every);
+    }
     super.layout();
     this.scrollKey = null;
     const at = this.columns.findIndex((k) => k.name === this.focusOn);
@@ -276,7 +292,7 @@ class Positions extends Blotter {
     super.use(number);
   }
 
-  named() { return [{ ...SYMBOL, say: NAMED.symbol }]; }
+  named(width) { return [{ ...SYMBOL, width, say: NAMED.symbol }]; }
 
   rowAt(line) {
     const slot = this.slotAt(line);

@@ -25,10 +25,18 @@ class Chart {
   say(c, s, w, h) { this.said = s; label(c, VALUE, s, w / 2, h / 2 + 4, T.text2, "center"); }
 }
 
-// A step of 1, 2, 2.5 or 5 that puts lines about `px` apart.
-function stepFor(span, room, px) {
-  const raw = (span * px) / room, power = 10 ** Math.floor(Math.log10(raw || 1));
-  return [1, 2, 2.5, 5, 10].find((k) => k * power >= raw) * power;
+// A step of 1, 2, 2.5 or 5 that puts lines about `px` apart, in whole parts of the least that is
+// written: else two lines would bear one number. Of 32nds it is twice as many each time.
+function stepFor(span, room, px, { least = 0, halves = false } = {}) {
+  const raw = Math.max(least, (span * px) / room), near = raw * (1 - 1e-9);
+  if (halves) return least * 2 ** Math.ceil(Math.log2(near / least));
+  const power = 10 ** Math.floor(Math.log10(raw || 1)), whole = (v) => !least || Math.abs(v / least - Math.round(v / least)) < 1e-6;
+  return [1, 2, 2.5, 5].map((k) => k * power).find((step) => step >= near && whole(step)) || 10 * power;
+}
+// How the prices of an instrument are written, and the least by which two of them differ.
+function pricesOf(ref) {
+  const decimals = ref ? ref.decimals : 2, format = ref ? ref.price_format : 0, halves = format === 1 || format === 2;
+  return Object.assign((v) => price(v, decimals, format), { halves, least: halves ? (format === 1 ? 1 / 64 : 1 / 128) : 10 ** -decimals });
 }
 const TIME_STEPS_S = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
@@ -41,7 +49,7 @@ class PriceChart extends Chart {
   draw(c, w, h) {
     const f = this.feed, right = w - AXIS, foot = h - 18, volume = Math.round((h - 18) * 0.18), top = 12;
     const ref = this.desk.instruments.get(f.row);
-    const say = (v) => price(v, ref ? ref.decimals : 2, ref ? ref.price_format : 0);
+    const say = pricesOf(ref);
     box(c, 0, foot, w, 1, T.line);
     const points = [];
     for (let i = 0; i < f.t_ms.length; i++) if (f.last[i] === f.last[i]) points.push(i);
@@ -66,7 +74,7 @@ class PriceChart extends Chart {
   }
 
   axis(c, right, lo, hi, room, Y, say, taken) {
-    const step = stepFor(hi - lo, room, 44);
+    const step = stepFor(hi - lo, room, 44, say);
     for (let v = Math.ceil(lo / step) * step; v < hi; v += step) {
       const y = Math.round(Y(v));
       box(c, 0, y, right, 1, T.lift);

@@ -5,7 +5,7 @@ class CandleChart extends FigureChart {
   wish() { return this.row < 0 ? null : { figure: "candles", row: this.row, minutes: this.spec.span, points: this.points(8) }; }
 
   picture(c, w, h, { facts, n, columns: [t, open, high, low, close, vwap, volume] }) {
-    const ref = this.desk.instruments.get(facts.row), say = (v) => price(v, ref ? ref.decimals : 2, ref ? ref.price_format : 0);
+    const say = pricesOf(this.desk.instruments.get(facts.row));
     const traded = [];
     for (let i = 0; i < n; i++) if (close[i] === close[i]) traded.push(i);
     if (!traded.length) return this.say(c, "No trade in this window", w, h);

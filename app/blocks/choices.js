@@ -68,4 +68,16 @@ class Choices {
     this.contexts.grouped(this.chosen);
     this.wake();
   }
+
+  // The grid shows the lines of a group that is a book, else all.
+  filterBook({ scope, name }) {
+    if (this.blotter instanceof Positions) this.setFilter({ book: this.names.scope(scope) === "book" ? this.names.bookNamed(name) : -1 });
+  }
+
+  // A book in the grid's own menu, below 0 the fund: what explains a group shows it too.
+  chooseBook(id) {
+    const { names } = this, scope = names.scopes.indexOf(id < 0 ? "fund" : "book"), key = id < 0 ? 0 : names.keys.book?.indexOf(names.book(id)) ?? -1;
+    this.setFilter({ book: id });
+    if (scope >= 0 && key >= 0) this.chooseGroup(scope, key, id < 0 ? "Fund" : names.book(id));
+  }
 }

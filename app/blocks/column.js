@@ -90,7 +90,8 @@ const FORMATS = {
     cell.color = TEXT2;
   },
   number(cell, row, v, column, kept) {
-    cell.text = kept ?? (column.signed ? signedNumber(v, column.places) : number(v, column.places));
+    const said = column.scale ? v / column.scale : v;
+    cell.text = kept ?? (column.signed ? signedNumber(said, column.places) : number(said, column.places));
     cell.color = column.quiet ? TEXT2 : TEXT;
   },
   code(cell, row, v, column) {

@@ -34,6 +34,13 @@ BESIDE = {"instruments": "analytics", "positions": "risk"}
 # Dealt in face or notional: a desk of these alone reads quantities in millions.
 IN_MILLIONS = frozenset((AssetClass.FX, AssetClass.GOVERNMENT_BOND, AssetClass.CREDIT))
 
+_OF_A_UNIT = frozenset(
+    ("dv01", "cs01")
+)  # Of one unit: 0.00047; of a million 470, as dealers say it.
+# Six decimals beside five figures before the point; sizes in billions of the smallest coins.
+_COINS = frozenset((AssetClass.CRYPTO_SPOT, AssetClass.CRYPTO_PERPETUAL))
+_MORE_OF_COINS = {"price": 8, "quantity": 18}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -97,7 +104,7 @@ _BY_NAME = {
     "smile": Setting(66, drop=3, quiet=True, places=2),
     "delta": Setting(62, places=3, signed=True),
     "gamma": Setting(76, drop=2, quiet=True, places=6),
-    "vega": Setting(66, places=4, quiet=True),
+    "vega": Setting(66, drop=1, places=4, quiet=True),
     "theta": Setting(66, drop=1, places=4, quiet=True, signed=True),
     "rho": Setting(70, drop=5, places=5, quiet=True),
     "underlying_price": Setting(72, drop=4, quiet=True, places=2),
@@ -211,7 +218,7 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "ts_order": Setting(54, drop=2, format="clock"),
         "size": Setting(86, format="side"),
         "filled": Setting(78, drop=3, quiet=True),
-        "price": Setting(76),
+        "price": Setting(84),
         "arrival": Setting(78, drop=4, quiet=True),
         "done": Setting(50, drop=4, quiet=True, places=0),
         "fills": Setting(36, drop=5, quiet=True),
@@ -310,7 +317,7 @@ def setting(table: Table, name: str, classes: Collection[AssetClass] = ()) -> di
     """The page's description of one column; KeyError names what the table has.
 
     A column has one scale in all its rows: quantities are whole, or millions where all of the
-    desk's `classes` are dealt in face or notional.
+    desk's `classes` are dealt in face or notional, and sensitivities are those of a million.
     """
     home, column = place_of(table, name)
     chosen = _BY_TABLE.get(home.name, _BY_NAME).get(name) or _BY_FORMAT[column.format]
@@ -326,6 +333,10 @@ def setting(table: Table, name: str, classes: Collection[AssetClass] = ()) -> di
     )
     if described["format"] == "quantity" and classes and IN_MILLIONS.issuperset(classes):
         described.update(head=f"{described['head']} M", scale=1e6, width=72)
+    if name in _OF_A_UNIT and classes and IN_MILLIONS.issuperset(classes):
+        described.update(head=f"{described['head']} /M", scale=1e-6, width=78, places=1)
+    if classes and _COINS.issuperset(classes):
+        described["width"] += _MORE_OF_COINS.get(described["format"], 0)
     return described
 
 

@@ -50,6 +50,7 @@ class Desk extends Choices {
     this.series = this.feeds.find((f) => f instanceof SeriesFeed);
     this.macrotask = new MessageChannel();
     this.macrotask.port1.onmessage = () => this.afterPaint();
+    this.home = spec.home || location.href; // Where our server is: the desk may be part of another's page.
     this.build();
   }
 
@@ -513,7 +514,7 @@ class Desk extends Choices {
 
   // Another desk of the same server; theme and the like go with us, and what is of this desk stays.
   addressOf(desk, more = {}) {
-    const url = new URL("./" + desk + location.search, location.href);
+    const url = new URL("./" + desk + location.search, this.home);
     for (const name of [...HERE, ...OF_A_DESK]) url.searchParams.delete(name);
     for (const [name, value] of Object.entries(more)) url.searchParams.set(name, value);
     return url.href.replaceAll("%3A", ":").replaceAll("%2F", "/");

@@ -147,7 +147,7 @@ class Files {
     const { desk } = this, table = await this.tableOf(panel);
     if (!table?.rows.length) throw new Error("it shows nothing that is a table");
     const facts = { desk: desk.spec.title, block: panel.title.textContent || panel.spec.kind, moment: this.moment(), ...(table.of ? { instrument: table.of } : {}) };
-    const answer = await fetch(new URL("./table", location.href), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ form, facts, columns: table.columns, rows: table.rows }) });
+    const answer = await fetch(new URL("./table", desk.home), { method: "POST", credentials: "include", body: JSON.stringify({ form, facts, columns: table.columns, rows: table.rows }) });
     if (!answer.ok) throw new Error((await answer.text()).trim() || "the server refuses");
     this.written = { name: this.name(panel, form), rows: table.rows.length };
     download(this.written.name, [await answer.arrayBuffer()], answer.headers.get("Content-Type"));

@@ -4,6 +4,7 @@
 const PAD = 8, SCROLL = 8;
 // Of the density that is chosen, read from the tokens; widths are told for text of 12 px.
 let ROW = 20, HEAD = 20, BASE = 14, SCALE = 1;
+const NAME_SPARE = 160;
 function readMeasures() {
   const style = getComputedStyle(document.documentElement), px = (name) => parseFloat(style.getPropertyValue("--" + name));
   [ROW, HEAD, SCALE] = [px("row"), px("head"), px("size") / 12];
@@ -59,9 +60,11 @@ class Sheet {
   layout() {
     const s = this.surface, room = s.w - (this.options.scroll ? SCROLL : 0), columns = this.choose(room);
     const spare = Math.max(0, room - columns.reduce((sum, k) => sum + k.width, 0)), flex = columns.filter((k) => k.flex).length || 1;
+    // Names take what is free, but so much that the eye still finds their figures; the rest goes to those.
+    const names = Math.min(spare, flex * NAME_SPARE * SCALE), figures = columns.filter((k) => !k.flex && !k.chip).length, each = figures ? Math.floor((spare - names) / figures) : 0;
     let x = 0;
     this.columns = columns.map((k) => {
-      const w = k.width + (k.flex ? Math.floor(spare / flex) : 0);
+      const w = k.width + (k.flex ? Math.floor(names / flex) : k.chip ? 0 : each);
       const placed = { ...k, x, w };
       x += w;
       return placed;

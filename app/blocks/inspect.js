@@ -1,10 +1,16 @@
 // Law: what benches and tests may read of the page. Nothing here changes the desk.
 
 // Whether a panel's canvas holds more than its ground: of a table a text, of a picture a colour.
-function painted({ painter }) {
+function painted({ painter, body }) {
   if (painter instanceof Sheet) return painter.texts?.some((s) => s) || false;
-  const { canvas, c } = painter?.surface || {};
-  if (!canvas?.width) return false;
+  return (painter?.surface ? [painter.surface.canvas] : canvasesIn(body)).some(coloured);
+}
+function canvasesIn(root) {
+  return [...root.querySelectorAll("canvas"), ...[...root.querySelectorAll("*")].flatMap((node) => (node.shadowRoot ? canvasesIn(node.shadowRoot) : []))];
+}
+function coloured(canvas) {
+  const c = canvas.width && canvas.getContext("2d");
+  if (!c) return false;
   const { data } = c.getImageData(0, 0, canvas.width, canvas.height), seen = new Set();
   for (let i = 0; i < data.length && seen.size < 4; i += 28) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
   return seen.size >= 4;
@@ -19,6 +25,7 @@ function inspect(desk) {
     get state() { return desk.state; },
     // Which server the page hangs on; of each loss the seconds without numbers, and when (wall, ms) new ones were painted.
     link: () => ({ server: desk.link.known?.server, own: Boolean(desk.link.socket), away: desk.link.away, gaps: desk.link.gaps.slice(), backs: desk.link.backs.slice() }),
+    renew: () => desk.link.renew(),
     filter: () => desk.filter,
     rows: () => Array.from(desk.blotter.feed.rows),
     top: () => desk.blotter.top,

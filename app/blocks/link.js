@@ -44,7 +44,7 @@ class Link {
 
   // A page that stays open keeps its sign-in; where nobody is asked to sign in there is nothing to keep.
   async renew() {
-    const answer = await fetch("./login/renew", { method: "POST" }).catch(() => null);
+    const answer = await fetch(new URL("./login/renew", this.desk.home), { method: "POST", credentials: "include" }).catch(() => null);
     if (answer?.status === 404) clearInterval(this.renewing);
     if (answer?.status === 401) this.desk.reload();
   }
@@ -160,7 +160,7 @@ class Link {
   }
 
   dial(elsewhere, told) {
-    const url = new URL("./link", location.href);
+    const url = new URL("./link", this.desk.home);
     url.protocol = url.protocol.replace("http", "ws");
     if (elsewhere) url.searchParams.set("avoid", this.known.server);
     const socket = this.trying = new WebSocket(url);

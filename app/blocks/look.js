@@ -41,6 +41,12 @@ class Look {
     this.apply();
   }
 
+  // What the window around this one asks for; as an address' wish it is not kept.
+  wish(told) {
+    for (const [name, { values }] of Object.entries(LOOKS)) if (Object.hasOwn(values, told[name])) this.chosen = { ...this.chosen, [name]: told[name] };
+    this.apply();
+  }
+
   apply() {
     this.tell();
     this.redraw();
@@ -50,6 +56,7 @@ class Look {
   redraw() {
     const { desk } = this;
     readTokens();
+    for (const stock of this.desk.stocks) stock.dress();
     readFonts();
     readMeasures();
     LOOK += 1;

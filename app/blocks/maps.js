@@ -1,13 +1,11 @@
 // Law: charts of one moment: ladder of prices, smile, Greeks by strike, P&L by book and class,
-// largest positions. Rows of 20 px where there are rows; sign and number say what tint repeats.
-
-const RUNG = 20;
+// largest positions. Rows as those of tables where there are rows; sign and number say what tint repeats.
 
 class DepthLadder extends FigureChart {
   wish() { return this.row < 0 ? null : { figure: "depth", row: this.row }; }
 
   picture(c, w, h, { facts, n, columns: [prices, volume, bought, sold] }) {
-    const ref = this.desk.instruments.get(facts.row), say = (v) => price(v, ref ? ref.decimals : 2, ref ? ref.price_format : 0);
+    const say = pricesOf(this.desk.instruments.get(facts.row));
     const near = (a, b) => Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
     const rungs = new Map();
     for (let i = 0; i < n; i++) rungs.set(+prices[i].toPrecision(12), { price: prices[i], volume: volume[i], bought: bought[i], sold: sold[i] });
@@ -15,29 +13,29 @@ class DepthLadder extends FigureChart {
       const key = +facts[side].toPrecision(12);
       if (!rungs.has(key)) rungs.set(key, { price: facts[side], volume: 0, bought: 0, sold: 0 });
     }
-    const all = [...rungs.values()].sort((a, b) => b.price - a.price), room = Math.max(1, Math.floor((h - HEAD) / RUNG));
+    const all = [...rungs.values()].sort((a, b) => b.price - a.price), room = Math.max(1, Math.floor((h - HEAD) / ROW));
     if (!all.length) return this.say(c, "No quote and no trade yet", w, h);
     const middle = facts.last ?? facts.bid ?? facts.ask;
     let at = all.findIndex((r) => r.price <= middle);
     if (at < 0) at = all.length - 1;
     const first = Math.max(0, Math.min(all.length - room, at - (room >> 1))), shown = all.slice(first, first + room);
     const most = Math.max(1e-12, ...shown.map((r) => r.volume)), x = [0, w * 0.2, w * 0.48, w * 0.68].map(Math.round);
-    label(c, SMALL, "Bid size", x[1] - PAD, 14, T.text3, "right");
-    label(c, SMALL, "Price", x[2] - PAD, 14, T.text3, "right");
-    label(c, SMALL, "Ask size", x[3] - PAD, 14, T.text3, "right");
-    label(c, SMALL, "Traded", w - PAD, 14, T.text3, "right");
+    label(c, SMALL, "Bid size", x[1] - PAD, BASE, T.text3, "right");
+    label(c, SMALL, "Price", x[2] - PAD, BASE, T.text3, "right");
+    label(c, SMALL, "Ask size", x[3] - PAD, BASE, T.text3, "right");
+    label(c, SMALL, "Traded", w - PAD, BASE, T.text3, "right");
     box(c, 0, HEAD - 1, w, 1, T.line);
     shown.forEach((r, k) => {
-      const y = HEAD + k * RUNG, base = y + 14, isBid = facts.bid != null && near(r.price, facts.bid), isAsk = facts.ask != null && near(r.price, facts.ask), isLast = facts.last != null && near(r.price, facts.last);
-      if (isBid) { box(c, 0, y, x[1], RUNG - 1, T["up-wash"]); label(c, BOLD, lot(facts.bid_size), x[1] - PAD, base, T.up, "right"); }
-      if (isAsk) { box(c, x[2], y, x[3] - x[2], RUNG - 1, T["down-wash"]); label(c, BOLD, lot(facts.ask_size), x[3] - PAD, base, T.down, "right"); }
-      if (isLast) box(c, x[1], y, x[2] - x[1], RUNG - 1, T.select);
+      const y = HEAD + k * ROW, base = y + BASE, isBid = facts.bid != null && near(r.price, facts.bid), isAsk = facts.ask != null && near(r.price, facts.ask), isLast = facts.last != null && near(r.price, facts.last);
+      if (isBid) { box(c, 0, y, x[1], ROW - 1, T["up-wash"]); label(c, BOLD, lot(facts.bid_size), x[1] - PAD, base, T.up, "right"); }
+      if (isAsk) { box(c, x[2], y, x[3] - x[2], ROW - 1, T["down-wash"]); label(c, BOLD, lot(facts.ask_size), x[3] - PAD, base, T.down, "right"); }
+      if (isLast) box(c, x[1], y, x[2] - x[1], ROW - 1, T.select);
       label(c, isLast ? BOLD : VALUE, say(r.price), x[2] - PAD, base, T.text, "right");
-      const full = w - x[3] - 60, bar = Math.round((r.volume / most) * full), known = r.bought + r.sold, up = known ? Math.round((bar * r.bought) / r.volume) : 0, down = known ? Math.round((bar * r.sold) / r.volume) : 0;
+      const full = w - x[3] - 60 * SCALE, bar = Math.round((r.volume / most) * full), known = r.bought + r.sold, up = known ? Math.round((bar * r.bought) / r.volume) : 0, down = known ? Math.round((bar * r.sold) / r.volume) : 0;
       if (bar) {
-        box(c, x[3] + 4, y + 3, bar, RUNG - 7, T.lift);
-        box(c, x[3] + 4, y + 3, up, RUNG - 7, T["up-wash"]);
-        box(c, x[3] + 4 + up, y + 3, down, RUNG - 7, T["down-wash"]);
+        box(c, x[3] + 4, y + 3, bar, ROW - 7, T.lift);
+        box(c, x[3] + 4, y + 3, up, ROW - 7, T["up-wash"]);
+        box(c, x[3] + 4 + up, y + 3, down, ROW - 7, T["down-wash"]);
         label(c, SMALL, lot(r.volume), w - PAD, base, T.text2, "right");
       }
     });
@@ -95,24 +93,24 @@ class GreekLadder extends ChainChart {
   options(c, w, h, rows, forward, data) {
     const by = new Map();
     for (const r of rows) { const one = by.get(r.strike) || {}; one[r.sign > 0 ? "call" : "put"] = r; by.set(r.strike, one); }
-    const all = [...by.entries()].sort((a, b) => a[0] - b[0]), room = Math.max(1, Math.floor((h - HEAD) / RUNG));
+    const all = [...by.entries()].sort((a, b) => a[0] - b[0]), room = Math.max(1, Math.floor((h - HEAD) / ROW));
     let at = all.findIndex(([k]) => k >= (forward ?? all[all.length >> 1][0]));
     if (at < 0) at = all.length - 1;
     const first = Math.max(0, Math.min(all.length - room, at - (room >> 1))), shown = all.slice(first, first + room);
-    const names = w < 520 ? ["delta", "vega"] : ["delta", "gamma", "vega", "theta"], wide = (w - 72) / (2 * names.length), mid = Math.round(names.length * wide);
+    const names = w < 520 * SCALE ? ["delta", "vega"] : ["delta", "gamma", "vega", "theta"], middle = Math.round(72 * SCALE), wide = (w - middle) / (2 * names.length), mid = Math.round(names.length * wide);
     const heads = { delta: "Δ", gamma: "Γ", vega: "Vega", theta: "Θ" };
-    const put = (side, i) => (side === "call" ? (names.length - i) * wide : mid + 72 + (i + 1) * wide) - 6;
-    for (const side of ["call", "put"]) names.forEach((name, i) => label(c, SMALL, heads[name], put(side, i), 14, T.text3, "right"));
-    label(c, SMALL, "C  Strike  P", mid + 36, 14, T.text3, "center");
+    const put = (side, i) => (side === "call" ? (names.length - i) * wide : mid + middle + (i + 1) * wide) - 6;
+    for (const side of ["call", "put"]) names.forEach((name, i) => label(c, SMALL, heads[name], put(side, i), BASE, T.text3, "right"));
+    label(c, SMALL, "C  Strike  P", mid + middle / 2, BASE, T.text3, "center");
     box(c, 0, HEAD - 1, w, 1, T.line);
     shown.forEach(([strike, pair], k) => {
-      const y = HEAD + k * RUNG, base = y + 14, money = first + k === at;
-      box(c, mid, y, 72, RUNG - 1, money ? T.select : T.lift);
-      label(c, money ? BOLD : VALUE, number(strike), mid + 36, base, T.text, "center");
+      const y = HEAD + k * ROW, base = y + BASE, money = first + k === at;
+      box(c, mid, y, middle, ROW - 1, money ? T.select : T.lift);
+      label(c, money ? BOLD : VALUE, number(strike), mid + middle / 2, base, T.text, "center");
       for (const side of ["call", "put"]) {
         const r = pair[side];
         if (!r) continue;
-        if (r.position) dot(c, side === "call" ? mid - 2 : mid + 75, y + 10, 2, T.focus);
+        if (r.position) dot(c, side === "call" ? mid - 2 : mid + middle + 3, y + ROW / 2, 2, T.focus);
         names.forEach((name, i) => { if (r[name] === r[name]) label(c, VALUE, name === "delta" ? num(r[name], 2) : signedNumber(r[name]).replace("+", ""), put(side, i), base, name === "delta" ? (r.delta >= 0 ? T.up : T.down) : T.text2, "right"); });
       }
     });
@@ -136,14 +134,19 @@ class BookHeat extends FigureChart {
   picture(c, w, h, data) {
     const cells = holdings(data, 0), books = [...new Set(cells.map((k) => k.book))].sort((a, b) => a - b), classes = [...new Set(cells.map((k) => k.cls))].sort((a, b) => a - b);
     if (!cells.length) return this.say(c, "No position", w, h);
-    const left = Math.min(118, w * 0.3), cw = Math.floor((w - left) / (classes.length + 1)), high = Math.min(26, Math.floor((h - HEAD) / (books.length + 1)));
-    const most = Math.max(...cells.map((k) => Math.abs(k[this.measure]))) || 1, scale = this.measure === "pnl" ? 1e3 : 1e6, at = new Map(cells.map((k) => [k.book * 64 + k.cls, k[this.measure]]));
-    classes.forEach((k, i) => label(c, SMALL, this.spec.codes[k], left + (i + 1) * cw - 4, 14, T.text3, "right"));
-    label(c, SMALL, "Sum", left + (classes.length + 1) * cw - 4, 14, T.text3, "right");
+    const left = Math.min(118 * SCALE, w * 0.25), cw = Math.floor((w - left) / (classes.length + 1)), high = Math.min(Math.round(1.3 * ROW), Math.floor((h - HEAD) / (books.length + 1)));
+    const of = this.measure, at = new Map(cells.map((k) => [k.book * 64 + k.cls, k[of]])), most = Math.max(...cells.map((k) => Math.abs(k[of]))) || 1, total = cells.reduce((a, k) => a + k[of], 0);
+    // One scale for all, the finest in which the longest has room; without room for it tints are left.
+    const longest = [most, -most, total], fits = ([scale, , places]) => longest.every((v) => width(VALUE, signed(v / scale, places)) < cw - 6);
+    const scales = of === "pnl" ? [[1e3, "k", 0], [1e6, "M", 1]] : [[1e6, "M", 1], [1e6, "M", 0], [1e9, "bn", 2]], [scale, unit, places] = scales.find(fits) || scales.at(-1);
+    this.onUnit?.("USD " + thousands(unit));
+    const head = (s, i) => { if (width(SMALL, s) < cw) label(c, SMALL, s, left + (i + 1) * cw - 4, BASE, T.text3, "right"); };
+    classes.forEach((k, i) => head(this.spec.codes[k], i));
+    head("Sum", classes.length);
     box(c, 0, HEAD - 1, w, 1, T.line);
-    const say = (v, x, y, font) => { const s = signed(v / scale, this.measure === "pnl" ? 0 : 1); label(c, width(font, s) < cw - 5 ? font : SMALL, width(SMALL, s) < cw - 3 ? s : num(v / scale / 1e3, 1) + (this.measure === "pnl" ? " M" : " " + thousands("bn")), x, y, v < 0 || v > 0 ? T.text : T.text2, "right"); };
+    const say = (v, x, y, font) => { const s = signed(v / scale, places); if (width(font, s) < cw - 3) label(c, font, s, x, y, isNought(s) ? T.text3 : T.text, "right"); };
     [...books, -1].forEach((book, j) => {
-      const y = HEAD + j * high, base = y + high / 2 + 4, name = book < 0 ? "Sum" : this.desk.names.book(book, this.spec.books);
+      const y = HEAD + j * high, base = y + high / 2 + 4 * SCALE, name = book < 0 ? "Sum" : this.desk.names.book(book, this.spec.books);
       if (book < 0) box(c, 0, y, w, high, T.lift);
       label(c, book < 0 ? BOLD : VALUE, cut(VALUE, name, left - 12), PAD, base, T.text2);
       let sum = 0;
@@ -156,7 +159,7 @@ class BookHeat extends FigureChart {
       });
       say(sum, left + (classes.length + 1) * cw - 4, base, BOLD);
     });
-    this.told = { books: books.length, classes: classes.length, sum: cells.reduce((a, k) => a + k[this.measure], 0) };
+    this.told = { books: books.length, classes: classes.length, sum: total };
   }
 }
 
@@ -211,7 +214,8 @@ const FIGURE_PANELS = {
   depth: (panel, desk) => new DepthLadder(panel.body, panel.spec, desk),
   heatmap: (panel, desk) => {
     const chart = new BookHeat(panel.body, panel.spec, desk);
-    buttons(panel, "Measure", [["pnl", "P&L"], ["net", "Net"], ["gross", "Gross"]], "pnl", (value) => { chart.measure = value; put(panel.note, value === "pnl" ? "USD k" : "USD M"); chart.drawn = -1e9; chart.touch(); desk.wake(); });
+    chart.onUnit = (unit) => put(panel.note, unit);
+    buttons(panel, "Measure", [["pnl", "P&L"], ["net", "Net"], ["gross", "Gross"]], "pnl", (value) => { chart.measure = value; chart.drawn = -1e9; chart.touch(); desk.wake(); });
     return chart;
   },
   position_map: (panel, desk) => new PositionTreemap(panel.body, panel.spec, desk),

@@ -38,9 +38,6 @@ class BookTree extends Sheet {
     if (!this.desk.telling) this.desk.control({ type: "viewport", feed: number, first: 0, count: feed.window[1] });
   }
 
-  bookId(name) { const found = Object.entries(this.desk.names.books).find(([, told]) => (told.name || told[0]) === name); return found ? +found[0] : -1; }
-  strategyOf(id) { const told = this.desk.names.books[id]; return told ? told.strategy || told[2] || "" : ""; }
-
   // The lines of the screen: groups in the fund's order, what is open below them.
   arrange() {
     const { feeds, desk } = this, nodes = [], of = (role, slot, depth, more) => ({ role, slot, depth, ...more });
@@ -50,9 +47,9 @@ class BookTree extends Sheet {
     }).filter((n) => n.scope === n.scope);
     if (!feeds.fund.rows.length || feeds.fund.get(0, "scope") !== 0) { this.nodes = []; return; }
     nodes.push(of("fund", 0, 0, { scope: 0, key: 0, name: desk.names.keys.fund?.[0] || "Fund", opens: true, isOpen: true }));
-    const books = groups("books").map((n) => ({ ...n, book: this.bookId(n.name) }));
+    const books = groups("books").map((n) => ({ ...n, book: desk.names.bookNamed(n.name) }));
     for (const strategy of groups("strategies")) {
-      const mine = books.filter((b) => this.strategyOf(b.book) === strategy.name), isOpen = !this.shut.has(strategy.name);
+      const mine = books.filter((b) => desk.names.strategy(b.book) === strategy.name), isOpen = !this.shut.has(strategy.name);
       nodes.push({ ...strategy, opens: true, isOpen });
       if (!isOpen) continue;
       for (const book of mine) {
@@ -143,7 +140,7 @@ class BookTree extends Sheet {
       if (node.role === "books") { this.open = node.book === this.open && (caret || this.picked === node.scope + ":" + node.key) ? -1 : node.book; this.tell(); }
       if (!caret) {
         this.desk.chooseGroup(node.scope, node.key, node.role === "fund" ? "Fund" : node.name);
-        if (this.desk.blotter instanceof Positions) this.desk.setFilter({ book: node.role === "books" ? node.book : -1 });
+        this.desk.filterBook(node);
       }
     }
     this.cursor = this.idOf(node);

@@ -2,6 +2,7 @@
 // its place, reason and bytes; and published again by a person, who is asked for a name once.
 
 const HEX_LINE = 16;
+const AGAIN_MS = 5000; // `risk` may read a value later than `live` has counted it.
 
 // Bytes in hexadecimal and as letters, sixteen a line.
 function hexLines(hex) {
@@ -44,12 +45,13 @@ class Refused {
       put(panel.note, [count ? `${num(count)} kept whole` : "kept whole in the topic quarantine", replayed && `${num(replayed)} replayed`, refused_again && `${num(refused_again)} refused again`].filter(Boolean).join(" \u00b7 "));
       panel.setTag(count ? num(count) : "", "warn");
       const key = [count, replayed, refused_again].join();
-      if (key !== this.key) { this.key = key; this.ask(); }
+      if (key !== this.key || (count && performance.now() - this.askedAt > AGAIN_MS)) { this.key = key; this.ask(); }
     };
   }
 
   // The newest, and what is looked at.
   ask() {
+    this.askedAt = performance.now();
     this.desk.control({ type: "refused", id: "newest" });
     if (this.name) this.look(this.name);
   }
@@ -82,6 +84,9 @@ class Refused {
   }
 
   show(list) {
+    const told = JSON.stringify(list);
+    if (told === this.shown) return; // A button that has the focus keeps it.
+    this.shown = told;
     this.list = list;
     this.table.hidden = !list.length;
     this.rows.replaceChildren(...list.map((one) => {

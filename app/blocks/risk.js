@@ -41,7 +41,7 @@ const RISK_PANELS = {
     const lines = new Lines(panel.body, panel.spec, feed, desk, {
       name: (slot) => (get(slot, "scope") > 0 ? desk.names.group(get(slot, "scope"), get(slot, "key")) : "Fund"),
       keep: (slot) => get(slot, "scope") === get(slot, "scope"),
-      nameWidth: 104,
+      nameWidth: 142, // An option with its strike.
     });
     lines.sayName = (cell, row) => {
       const scope = get(row.slot, "scope");
@@ -80,7 +80,7 @@ const RISK_PANELS = {
     const lines = new Lines(panel.body, panel.spec, feed, desk, {
       name: (slot) => desk.instruments.get(get(slot, "instrument"))?.symbol || "#" + get(slot, "instrument"),
       keep: (slot) => get(slot, "key") === get(slot, "key"),
-      nameWidth: 104,
+      nameWidth: 142, // An option with its strike.
     });
     lines.instrumentOf = (row) => get(row.slot, "instrument");
     lines.onSelect = (slot) => desk.selectInstrument(get(slot, "instrument"));

@@ -7,13 +7,15 @@ repaint, and nothing travels twice. On the server the document holds the source 
 joins late or comes back is sent the numbers by the push that follows, as every page is.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, DataRange1d
 
 from app.blocks.block import Block, grid_feed
 from app.blocks.problem import attempt
@@ -23,7 +25,7 @@ ROWS_MAX = 400  # What a viewport may have.
 
 @dataclass(frozen=True, slots=True)
 class Stock(Block):
-    """What `make` makes of a source: a Bokeh figure, a HoloViews element (see `bind`), a panel.
+    """What `make` makes of a source: a Bokeh figure, a HoloViews element, a panel.
 
     The source has the named columns of the first `rows` rows of the table.
     """
@@ -60,13 +62,38 @@ class Stock(Block):
         source = ColumnDataSource(blank)
         source.name = f"tickglass-{source.id}"
         shape = {"sizing_mode": "stretch_both", "margin": 0}
-        return source.name, *attempt(lambda: pn.panel(self.make(source), **shape), file)
+        return source.name, *attempt(
+            lambda: pn.panel(bound(self.make(source), source), **shape), file
+        )
+
+
+def bound(made: Any, source: ColumnDataSource) -> Any:
+    """A HoloViews element made of the blank source shows it; anything else is as it was made."""
+    holoviews = sys.modules.get("holoviews")
+    if holoviews is None:
+        return made
+    if isinstance(made, holoviews.Overlay | holoviews.Layout):
+        return made.map(lambda one: bound(one, source), holoviews.Element)
+    if not isinstance(made, holoviews.Element):
+        return made
+    names = [dimension.name for dimension in made.dimensions()]
+    ours = set(names) <= source.data.keys() and all(
+        np.isnan(made.dimension_values(name)).all() for name in names
+    )
+    return bind(made, source) if ours else made
 
 
 def bind(element: Any, source: ColumnDataSource) -> Any:
     """A HoloViews element whose glyph shows `source`, in which its dimensions are columns."""
+    from holoviews import Store  # Only layouts that draw with it pay for it.
 
     def hook(plot: Any, _element: Any) -> None:
         plot.handles["glyph_renderer"].data_source = source
+        for axis in "xy":  # Their ends were found in blank numbers, unless the layout says them.
+            if all(end is None or np.isnan(end) for end in getattr(plot, f"{axis}lim", ())):
+                setattr(plot.state, f"{axis}_range", DataRange1d())
 
+    if not Store.loaded_backends():
+        import_module("holoviews.plotting.bokeh")  # As hv.extension does, without a notebook.
+        Store.set_current_backend("bokeh")
     return element.opts(hooks=[hook])

@@ -166,6 +166,8 @@ class Names {
   scope(number) { return this.scopes[number] || ""; }
   book(id, known = []) { return this.books[id]?.name || this.books[id]?.[0] || known[id] || "Book " + id; }
   trader(id) { const b = this.books[id]; return b ? b.trader || b[1] : "Trader of " + this.book(id); }
+  strategy(id) { const b = this.books[id]; return b ? b.strategy || b[2] || "" : ""; }
+  bookNamed(name) { const found = Object.keys(this.books).find((id) => this.book(id) === name); return found ? +found : -1; }
 }
 
 // Incidents of limits: those that stand and the newest that are over, told whole each time.

@@ -30,7 +30,7 @@ class BlotterTools {
   }
 
   books() {
-    this.bookMenu = el("select", { "aria-label": "Book", onchange: () => this.desk.setFilter({ book: +this.bookMenu.value }) });
+    this.bookMenu = el("select", { "aria-label": "Book", onchange: () => this.desk.chooseBook(+this.bookMenu.value) });
     this.namesCame();
     return [this.bookMenu];
   }

@@ -198,7 +198,7 @@ class TermChart extends FigureChart {
     const all = kinOf(data).filter((k) => k.t_ms === k.t_ms && k[name] === k[name]).map((k) => ({ ...k, v: k[name], days: Math.max(1, (k.t_ms - now) / 864e5) })).sort((a, b) => a.days - b.days);
     put(this.panel.note, all.length ? `${spread ? "bp over the curve" : bond ? "% a year" : "mark, and the close before"} · ${all.length} ${bond ? "bonds" : "contracts"}` : "");
     this.points = [];
-    if (all.length < 2) return this.say(c, data.n ? (bond ? riskAbsence(this.desk) || `No ${spread ? "spread" : "yield"} is known yet` : "One expiry alone: there is no term") : "This instrument has no term", w, h);
+    if (all.length < 2) return this.say(c, data.n ? (bond ? riskAbsence(this.desk) || (spread ? "No spread is known yet" : kind === 9 ? "An index is dealt by its spread: select a bond for yields" : "No yield is known yet") : "One expiry alone: there is no term") : "This instrument has no term", w, h);
     const before = all.map((k) => (bond || !(k.change > -100) ? NaN : k.v / (1 + k.change / 100))), [lo, hi] = reach([...all.map((k) => k.v), ...before]);
     const ref = this.desk.instruments.get(all[0].row), say = (v) => (bond ? num(v, spread ? 0 : 2) : price(v, ref ? Math.min(ref.decimals, 4) : 2, ref ? ref.price_format : 0));
     const right = w - AXIS, foot = h - 18, top = 16, root = (d) => Math.sqrt(d), d0 = root(all[0].days), d1 = root(all[all.length - 1].days);
@@ -259,7 +259,7 @@ class BasisSheet extends FigureSheet {
 const PRICES = new Set("bid ask last mark mid vwap open high low underlying_price forward model_price".split(" "));
 const SHARED_TILES = [["Last", "last"], ["Change", "change"], ["Bid", "bid"], ["Ask", "ask"], ["Spread", "spread"], ["VWAP", "vwap"], ["vs VWAP", "vs_vwap"], ["Volume", "volume"], ["EWMA vol", "volatility"], ["Position", "position"], ["P&L", "pnl"], ["Mark", "mark"]];
 const OPTION_TILES = [["Bid", "bid"], ["Ask", "ask"], ["IV", "implied"], ["Smile", "smile"], ["Delta", "delta"], ["Gamma", "gamma"], ["Vega", "vega"], ["Theta", "theta"], ["Model", "model_price"], ["Underlying", "underlying_price"], ["Position", "position"], ["P&L", "pnl"]];
-const RATE_TILES = [["Bid", "bid"], ["Ask", "ask"], ["Yield", "yield"], ["Z spread", "z_spread_bp"], ["Duration", "duration"], ["DV01", "dv01"], ["CS01", "cs01"], ["Accrued", "accrued"], ["Change", "change"], ["Position", "position"], ["P&L", "pnl"], ["Mark", "mark"]];
+const RATE_TILES = [["Bid", "bid"], ["Ask", "ask"], ["Yield", "yield"], ["Z spread", "z_spread_bp"], ["Duration", "duration"], ["DV01 /M", "dv01"], ["CS01 /M", "cs01"], ["Accrued", "accrued"], ["Change", "change"], ["Position", "position"], ["P&L", "pnl"], ["Mark", "mark"]];
 const FUTURE_TILES = SHARED_TILES.map((tile) => (tile[1] === "volatility" ? ["DV01", "dv01"] : tile));
 const tilesOf = ({ asset_class: kind, strike }) => (strike != null ? OPTION_TILES : kind === 4 ? FUTURE_TILES : kind === 8 || kind === 9 ? RATE_TILES : SHARED_TILES);
 
@@ -274,13 +274,13 @@ class TileChart extends FigureChart {
     put(this.panel.title, ref.symbol);
     this.tagged = [halted ? "HALT" : at.state & CLOSED ? "SHUT" : at.state & AUCTION ? "AUCTION" : stale ? `STALE ${duration(age)}` : at.state & CROSSED ? "CROSSED" : "", halted ? "crit" : stale || at.state & CROSSED ? "warn" : "mute"];
     put(this.panel.note, CLASS_NAMES[ref.asset_class] + (ref.venue ? " · " + ref.venue : ""));
-    const high = 40, range = at.high === at.high && at.low === at.low && at.high > at.low && h >= 4 * high, rows = Math.max(1, Math.floor((h - (range ? 36 : 0)) / high)), tiles = tilesOf(ref), across = Math.max(2, Math.min(6, Math.ceil(tiles.length / rows), Math.floor(w / 78))), step = w / across;
+    const high = 2 * ROW, range = at.high === at.high && at.low === at.low && at.high > at.low && h >= 4 * high, rows = Math.max(1, Math.floor((h - (range ? 1.8 * ROW : 0)) / high)), tiles = tilesOf(ref), across = Math.max(2, Math.min(6, Math.ceil(tiles.length / rows), Math.floor(w / (78 * SCALE)))), step = w / across;
     tiles.slice(0, rows * across).forEach(([head, name], k) => {
       const x = Math.round((k % across) * step), y = Math.floor(k / across) * high, v = name === "spread" ? ((at.ask - at.bid) / at.mid) * 1e4 : at[name], [text, color] = this.figure(name, v, ref);
       if (k % across) box(c, x, y, 1, high, T.line);
       box(c, x, y + high - 1, Math.round(step), 1, T.line);
-      label(c, SMALL, head, x + PAD, y + 14, T.text3);
-      label(c, stale ? ITALIC : k < 4 ? BOLD : VALUE, cut(BOLD, text, step - 12), x + PAD, y + 31, stale ? T.text3 : halted ? T.text2 : color);
+      label(c, SMALL, head, x + PAD, y + BASE, T.text3);
+      label(c, stale ? ITALIC : k < 4 ? BOLD : VALUE, cut(BOLD, text, step - 12), x + PAD, y + ROW + BASE - 3, stale ? T.text3 : halted ? T.text2 : color);
     });
     if (range) this.range(c, w, h, at, ref);
     this.told = { row: this.row, tiles: Math.min(tiles.length, rows * across), stale };
@@ -295,6 +295,7 @@ class TileChart extends FigureChart {
     if (name === "pnl") return [signed(v / 1e3, Math.abs(v) < 1e4 ? 1 : 0) + " " + thousands("k"), hue(v)];
     if (["volatility", "implied", "smile", "yield"].includes(name)) return [num(v, 2) + " %", T.text];
     if (name === "volume" || name === "position") return [quantity(v), T.text];
+    if (name === "dv01" || name === "cs01") return [tilesOf(ref) === RATE_TILES ? number(v * 1e6, 1) : number(v, 5), T.text]; // A bond's is of one unit of face.
     return [number(v, 5), T.text];
   }
 

@@ -259,7 +259,7 @@ class WhatIf {
     const absent = riskAbsence(this.desk), used = this.lines.filter((line) => !line.empty), waits = used.length && !this.ready().length;
     const late = this.answered && performance.now() - this.answered.shown > 2 * UNANSWERED_MS;
     const wrong = used.some((line) => line.problem);
-    const text = absent || this.refused || (wrong ? "Mend the marked line to ask" : waits ? "Symbol and signed quantity; price empty: at the mark" : used.length ? (this.answered ? "" : "Asking") : "Trades that you think of: nothing is sent to a market. Key w");
+    const text = absent || this.refused || (wrong ? "Mend the marked line to ask" : waits ? "Symbol and signed quantity; price empty: at the mark" : used.length ? (this.answered ? "" : "Asking") : "Trades to try: none is sent to a market (key w)");
     put(this.status, text);
     this.status.hidden = !text;
     this.status.classList.toggle("warn", Boolean(absent || this.refused));

@@ -443,6 +443,7 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, default=6000)
     parser.add_argument("--all", action="store_true", help="every visible cell at every step")
     parser.add_argument("--true", action="store_true", help="sessions of the product itself")
+    parser.add_argument("--layouts", type=Path, help="a folder of desks beside the shipped ones")
     parser.add_argument("--no-risk", action="store_true", help="as if `risk` did not run")
     fake = Fake(parser.parse_args())
     blocks.desk.join = fake.attach  # type: ignore[attr-defined]
@@ -450,7 +451,9 @@ def main() -> None:
         hear_acks(fake)
     pn.config.reconnect = True
     desks = {path.stem: str(path) for path in sorted((ROOT / "layouts").glob("*.py"))}
-    desks |= {path.stem: str(path) for path in Path(__file__).parent.glob("*_desk.py")}
+    more = [Path(__file__).parent.glob("*_desk.py")]
+    more += [fake.arguments.layouts.glob("*.py")] if fake.arguments.layouts else []
+    desks |= {path.stem: str(path) for folder in more for path in folder}
     server = pn.io.server.get_server(
         desks,
         port=fake.arguments.port,

@@ -16,7 +16,7 @@ PANEL = "(kind) => tickglass.panel(kind).painter.told"
 def settled(page: Any, what: str) -> None:
     """Until nothing is wrong with the desk; else what is."""
     try:
-        page.wait_for_function("() => tickglass.problems().length === 0", timeout=15_000)
+        page.wait_for_function("() => tickglass.problems().length === 0", timeout=60_000)
     except Exception:
         pytest.fail(f"{what}: {page.evaluate('() => tickglass.problems()')}")
 
@@ -158,6 +158,64 @@ def heard(page, book: str, lines: list[str]) -> None:
     told(book, expanded="true")
     names = tree.get_by_role("treeitem").all_inner_texts()
     assert len(names) == page.evaluate("() => tickglass.panel('tree').painter.nodes.length")
+
+
+def test_books_and_strategies_are_told_to_other_windows_and_followed(open_page, sessions) -> None:
+    """As portfolios, by the desktop's agent: with their lines, and not back to who told them."""
+    page = open_page(sessions, desk="portfolio")
+    page.wait_for_function("() => tickglass.panel('tree').painter.nodes.length > 8")
+    page.evaluate(
+        """() => { window.fdc3 = { told: [], heard: {},
+             broadcast(context) { this.told.push(context); return Promise.resolve(); },
+             addContextListener(type, take) { this.heard[type] = take; } };
+           dispatchEvent(new Event('fdc3Ready')); }"""
+    )
+    nodes = page.evaluate(
+        "() => tickglass.panel('tree').painter.nodes.map((n) => [n.role, n.name, n.book ?? -1])"
+    )
+    books = [(name, book) for role, name, book in nodes if role == "books"]
+    named = {name for name, _ in books}  # A strategy may be called as its book is.
+    strategies = [name for role, name, _ in nodes if role == "strategies" and name not in named]
+
+    def chosen(name: str) -> dict[str, Any]:
+        """The portfolio that is told once that group is taken in the tree."""
+        page.evaluate(
+            """(name) => { const tree = tickglass.panel('tree').painter;
+               tree.take(tree.nodes.find((n) => n.name === name && n.role !== 'lines')); }""",
+            name,
+        )
+        return page.wait_for_function(
+            "(name) => fdc3.told.at(-1)?.name === name && fdc3.told.at(-1)", arg=name
+        ).json_value()
+
+    def heard(name: str) -> None:
+        page.evaluate(
+            "(name) => fdc3.heard['fdc3.portfolio']({ type: 'fdc3.portfolio', name })", name
+        )
+        page.wait_for_function("(name) => tickglass.chosen().name === name", arg=name)
+
+    told = chosen(books[0][0])
+    assert told["type"] == "fdc3.portfolio"
+    tickers = {one["instrument"]["id"]["ticker"] for one in told["positions"]}
+    lines = page.wait_for_function(
+        """() => { const lines = tickglass.panel('tree').painter.nodes
+                     .filter((n) => n.role === 'lines').map((n) => n.name);
+                   return lines.length > 3 && lines; }"""
+    ).json_value()
+    assert tickers
+    assert tickers <= set(lines)
+    assert all(one["holding"] for one in told["positions"])
+    heard(books[1][0])
+    page.wait_for_function("(book) => tickglass.filter().book === book", arg=books[1][1])
+    heard(strategies[-1])
+    assert page.evaluate("() => tickglass.filter().book") == -1
+    chosen(strategies[0])
+    # By the grid's own menu too, and what was heard was not told back.
+    page.get_by_label("Book", exact=True).first.select_option(label=books[2][0])
+    page.wait_for_function("(name) => fdc3.told.at(-1).name === name", arg=books[2][0])
+    page.wait_for_function("(name) => tickglass.chosen().name === name", arg=books[2][0])
+    names = page.evaluate("() => fdc3.told.map((context) => context.name)")
+    assert names == [books[0][0], strategies[0], books[2][0]]
 
 
 def test_a_chain_is_of_the_instrument_that_is_selected(open_page, sessions) -> None:
