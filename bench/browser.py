@@ -118,15 +118,15 @@ async def _begin(connect: Any, url: str, bytes_max: int) -> Any:
 
 
 @contextmanager
-def page(width: int = 1920, height: int = 1080) -> Iterator[Page]:
-    """An empty page of a browser of its own, ended at the end."""
+def page(*flags: str, width: int = 1920, height: int = 1080) -> Iterator[Page]:
+    """An empty page of a browser of its own, with these flags besides; ended at the end."""
     path = executable()
     if path is None:
         raise SystemExit("No Chromium was found. Install it (Debian: apt-get install chromium).")
     with tempfile.TemporaryDirectory(
         prefix="tickglass-browser-", ignore_cleanup_errors=True
     ) as folder:
-        command = [path, *ARGUMENTS, *UNTHROTTLED, "--remote-debugging-port=0"]
+        command = [path, *ARGUMENTS, *UNTHROTTLED, *flags, "--remote-debugging-port=0"]
         browser = subprocess.Popen(
             [*command, f"--user-data-dir={folder}", "about:blank"],
             start_new_session=True,  # A session of its own weighs as much as each of the product's.

@@ -9,15 +9,16 @@ or doubled, the record keeping up.
 """
 
 import json as json_room
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import psutil
@@ -43,14 +44,33 @@ KNEE_FIGURES = ("rate_processed", "glass_ms_p50", "glass_ms_p99", "record_behind
 RATE_SHARE_MIN = 0.98  # Of what was offered must be processed: the rest would be queueing.
 
 
+class Door(Protocol):
+    """How the product is guarded, and how a page comes in all the same."""
+
+    flags: tuple[str, ...]
+
+    def environment(self, port: int) -> dict[str, str]:
+        """Settings of `up`."""
+
+    def address(self, port: int) -> str:
+        """Of the desk, once there is an answer."""
+
+
 @contextmanager
-def product(rate: int, data: Path, port: int, extra: list[str]) -> Iterator[subprocess.Popen]:
+def product(
+    rate: int,
+    data: Path,
+    port: int,
+    extra: list[str],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen]:
     """`up` as a user starts it, ended as a user ends it."""
     command = [sys.executable, "-m", "app", "up", "--rate", str(rate), "--port", str(port)]
     log = (data / "up.log").open("wb")
     process = subprocess.Popen(
         [*command, "--data", str(data / "run"), *extra],
         cwd=ROOT,
+        env=os.environ | dict(environment or {}),
         stdout=log,
         stderr=subprocess.STDOUT,
     )
@@ -165,13 +185,17 @@ def _count(run: dict[str, Any]) -> tuple[int, int, int]:
     )
 
 
-def measure(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
-    """Figures of one run at `rate` events/s."""
+def measure(
+    rate: int, seconds: float, extra: list[str], door: Door | None = None
+) -> dict[str, Any]:
+    """Figures of one run at `rate` events/s; through a `door`, or open as on one's own machine."""
     with tempfile.TemporaryDirectory(prefix="tickglass-glass-") as folder:
         data, port = Path(folder), free_port()
-        with product(rate, data, port, extra) as process, page() as glass:
+        settings = door.environment(port) if door else None
+        flags = door.flags if door else ()
+        with product(rate, data, port, extra, settings) as process, page(*flags) as glass:
             run = addresses(data, process)
-            glass.goto(f"http://127.0.0.1:{port}/overview")
+            glass.goto(door.address(port) if door else f"http://127.0.0.1:{port}/overview")
             glass.wait_for("!!window.tickglass && window.tickglass.stats().total > 0", 30.0)
             settle(Bus(run["redis"]))
             time.sleep(WARM_SECONDS)

@@ -17,8 +17,10 @@ def _name(text: str) -> x509.Name:
 
 
 def _usage(*, ca: bool) -> x509.KeyUsage:
-    never = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-    never += ("encipher_only", "decipher_only")
+    never = (
+        *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+        *("encipher_only", "decipher_only"),
+    )
     return x509.KeyUsage(
         digital_signature=True, key_cert_sign=ca, crl_sign=ca, **dict.fromkeys(never, False)
     )

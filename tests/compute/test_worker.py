@@ -311,7 +311,7 @@ def test_redis_forgets_all_and_is_told_all_again(market):
     market.until("a new image", lambda: bus.image(0) is not None)
     market.until("shared", market.whole)
     assert_same(market.settle(), alone(market.log))
-    assert bus.reference()
+    market.until("the reference", lambda: bus.reference() is not None)
 
 
 def test_quotas_are_equal_and_who_has_more_keeps_the_odd_one():

@@ -119,6 +119,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(90_000)  # A busy machine takes its time.
         page.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
         page.requested = []
         page.on("request", lambda request: page.requested.append(request.url))

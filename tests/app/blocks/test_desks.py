@@ -214,7 +214,9 @@ def test_books_and_strategies_are_told_to_other_windows_and_followed(open_page, 
     page.get_by_label("Book", exact=True).first.select_option(label=books[2][0])
     page.wait_for_function("(name) => fdc3.told.at(-1).name === name", arg=books[2][0])
     page.wait_for_function("(name) => tickglass.chosen().name === name", arg=books[2][0])
-    names = page.evaluate("() => fdc3.told.map((context) => context.name)")
+    names = page.evaluate(
+        "() => fdc3.told.filter((c) => c.type === 'fdc3.portfolio').map((c) => c.name)"
+    )
     assert names == [books[0][0], strategies[0], books[2][0]]
 
 
