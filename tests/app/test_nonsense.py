@@ -85,7 +85,7 @@ def test_what_an_acknowledgement_says_goes_on_the_tape_or_nowhere(paints):
         page.painted(int(sequence), latency_ms, held_ms)
     page.close()
     screens.cut()
-    ((_, _, batch),) = screens._pending
+    ((*_, batch),) = screens._pending
     entries, _ = unpack_batch(batch)
     assert len(entries) == len(told) + 1
 

@@ -76,7 +76,9 @@ def test_every_desk_encrypted_under_the_policy_without_another_host(tmp_path, mo
         with chromium() as browser:
             assert looked_at(browser, address) == []
         tapped = [(tmp_path / "web.log").read_text(), repr(load(redis=known))]
-        tapped += [str(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+        for one in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # It has just ended.
+                tapped.append(str(one.cmdline()))
         for path in ("health", "metrics", "ready", "overview"):
             with contextlib.suppress(urllib.error.HTTPError):
                 asked = urllib.request.urlopen(f"{address}/{path}", timeout=60, context=trusting)

@@ -102,8 +102,9 @@ def test_when_it_is_killed_its_children_go_too(up):
     process.kill()
     process.wait()
     gone, alive = psutil.wait_procs(children, timeout=3)
-    assert not alive, alive
-    assert len(gone) == len(ALL)
+    # Who takes the place of their parent may be slow to hear that they have ended.
+    assert not [one for one in alive if psutil.Process(one.pid).status() != psutil.STATUS_ZOMBIE]
+    assert len(gone) + len(alive) == len(ALL)
 
 
 def test_what_dies_comes_back_and_the_numbers_go_on(up):
