@@ -173,8 +173,9 @@ class Screens:
             former, acts, *_ = self._pending.popleft()
             self._opened.extendleft(reversed(former))
             self._acts = acts + self._acts  # What was shown is let go, not who did what.
-            self.acts_lost += len(self._acts[ACTS_MAX:])
-            del self._acts[ACTS_MAX:]
+            over = max(0, len(self._acts) - ACTS_MAX)
+            self.acts_lost += over
+            del self._acts[:over]
             self.lost += 1
         opened = [self._opened.popleft() for _ in range(len(self._opened))]
         head = {

@@ -14,9 +14,8 @@ from app.settings import running
 from app.watch import SILENT, RoleState
 
 GROUPS = ("live", "record")
-BURIED = (
-    "live",
-)  # What others go on with before it is back; `record` only lags, and waits for it.
+# What others go on with before it is back; `record` only lags, and waits for it.
+BURIED = ("live",)
 REPLACED = (*GROUPS, "merge")  # What is started anew where it hangs.
 HUNG_LOOKS = 5  # One a second, and before the first the heart has been silent for 1.25 s.
 WANTED = "workers.json"

@@ -34,9 +34,8 @@ BESIDE = {"instruments": "analytics", "positions": "risk"}
 # Dealt in face or notional: a desk of these alone reads quantities in millions.
 IN_MILLIONS = frozenset((AssetClass.FX, AssetClass.GOVERNMENT_BOND, AssetClass.CREDIT))
 
-_OF_A_UNIT = frozenset(
-    ("dv01", "cs01")
-)  # Of one unit: 0.00047; of a million 470, as dealers say it.
+# Of one unit: 0.00047; of a million 470, as dealers say it.
+_OF_A_UNIT = frozenset(("dv01", "cs01"))
 # Six decimals beside five figures before the point; sizes in billions of the smallest coins.
 _COINS = frozenset((AssetClass.CRYPTO_SPOT, AssetClass.CRYPTO_PERPETUAL))
 _MORE_OF_COINS = {"price": 8, "quantity": 18}

@@ -62,6 +62,13 @@ class Market:
             assert time.monotonic() < deadline, f"{what}: {self.dealt()}"
             self.turn()
 
+    def pair(self) -> None:
+        """Two workers that share, between whom nothing moves because a lease has run out."""
+        self.lease_s = 3_600.0
+        self.start(0)
+        self.start(1)
+        self.until("shared", self.whole)
+
     def dealt(self) -> dict[int, list[int]]:
         """Shards by worker."""
         return {number: sorted(worker.loops) for number, worker in self.workers.items()}
@@ -216,10 +223,7 @@ def test_what_takes_time_is_done_before_a_shard_is_taken(market):
 
 
 def test_a_shard_of_one_who_leaves_goes_on_while_the_next_is_being_closed(market):
-    market.lease_s = 3_600.0  # Nothing moves because a lease has run out.
-    market.start(0)
-    market.start(1)
-    market.until("shared", market.whole)
+    market.pair()
     leaving, stays = market.workers.pop(0), market.workers[1]
     close, closed = leaving.kind.close, []
 
@@ -260,10 +264,7 @@ def test_the_other_shards_go_on_while_the_state_of_one_is_kept(market):
 
 
 def test_what_the_dead_had_is_free_once_somebody_knows(market):
-    market.lease_s = 3_600.0  # Nothing moves because a lease has run out.
-    market.start(0)
-    market.start(1)
-    market.until("shared", market.whole)
+    market.pair()
     market.workers.pop(1)  # Killed.
     bus = Bus(market.url)
     bus.bury("live", "live.1", 1_000)  # One before it, that is long gone.

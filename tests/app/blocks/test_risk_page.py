@@ -88,6 +88,7 @@ def test_every_painted_number_is_the_pushed_one(open_page, still, kind) -> None:
             want = group(value, *FORMATS[kind][column])
             assert near(cell["text"], want), (kind, column, value, cell["text"], want)
             checked += 1
+    # A limit has one such column; of an order's two one gives way to the name at this width.
     assert checked >= len(lines) * (1 if kind in ("limits", "orders") else 2)
 
 
