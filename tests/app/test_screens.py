@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app import screens as module
 from app.screens import PENDING_BATCHES_MAX, Screens
 from compute.archive import Archive
 from compute.batch import Act, pack_batch, unpack_batch
@@ -214,3 +215,16 @@ def test_it_is_on_record_from_where_a_page_is_looked_at_and_what_it_writes_out()
     said = [act[1:5] for act in screens._acts]
     picture = ("ann", "web.1-1", "export", "Overview, Blotter")
     assert said == [("ann", "web.1-1", "from", "10.0.0.7"), picture, picture]
+
+
+def test_of_acts_that_wait_for_redis_the_newest_stay(monkeypatch):
+    monkeypatch.setattr(module, "ACTS_MAX", 3)
+    screens = Screens(None, "web-1")
+    many = PENDING_BATCHES_MAX + 9
+    for number in range(many):
+        screens.act(1, "ann", "export", str(number), "{}")
+        screens.cut()
+    heads = [json.loads(head) for _, _, head, _ in screens._pending]
+    waiting = sorted(int(act[4]) for head in heads for act in head["acts"])
+    assert waiting == list(range(many - len(waiting), many))
+    assert len(waiting) + screens.acts_lost == many
