@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from app.mirror import Mirror
+from app.process import say
 from app.session import Hub, Session, Transport
 from compute import delta, reports
 from compute.archive import Archive, ArchiveError
@@ -170,10 +171,21 @@ class PastHub(Hub):
             if self.playing and not self._jumped:
                 self._go_on(now - at)
             at = now
-            await self._picture()
+            try:
+                await self._picture()
+            except Exception as error:  # Of one page: it says so, and goes on.
+                self._begin_anew(error)
             pause = STEP_SECONDS if self.playing else REST_SECONDS
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), max(0.0, at + pause - time.monotonic()))
+
+    def _begin_anew(self, error: Exception) -> None:
+        """What was read of the tape is read again: a page that stood still would tell nobody."""
+        say("past", error=error)
+        self.problem = f"this moment cannot be shown, {type(error).__name__}: {error}"
+        self.past, self.told = Past(self.past.archive), None
+        self.strip.forget()
+        self.tick()
 
     def _go_on(self, seconds: float) -> None:
         moment_ns = self.pictures.moment_ns + round(seconds * self.speed * 1e9)

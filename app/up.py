@@ -302,8 +302,9 @@ class Up:
                 options = ("--worker", number) if count else ()
                 self._run(name, group, *options, nice=nice, forked=True)
         over = [name for name in there if name not in names]
+        for name in reversed(over):  # What one lets go of is taken up before the next does.
+            self.supervisor.stop([name])
         if over:
-            self.supervisor.stop(over)
             self._dismiss(over)
 
     def _bury(self, role: str, until_ms: int) -> None:

@@ -132,7 +132,6 @@ class _Contents:
         now = time.monotonic()
         if hour.known >= min(ts, end) or now < hour.looked_at + LOOK_SECONDS:
             return hour
-        hour.looked_at = now
         after = max(number * HOUR_NS - 1, hour.known)
         listed = ", ".join(f"'{name}'" for name in NAMES)
         body = self.archive.raw(
@@ -146,6 +145,7 @@ class _Contents:
         rows = np.frombuffer(body, _BEGIN)
         reach = int(rows["known"].max()) - LATE_NS if len(rows) else self._reach() - LATE_NS
         hour.take(rows, min(reach, end))
+        hour.looked_at = now  # Not before: who was not answered has seen nothing.
         return hour
 
     def _reach(self) -> int:
@@ -179,6 +179,10 @@ class _Tables:
     def advance(self, slices: list[Slice], count: int) -> None:
         tables = self.image.tables
         for one in slices[self.applied : count]:
+            if one.whole:  # It came between the look where stretches begin and the reading.
+                self.image = delta.unpack_image(one.body)
+                tables = self.image.tables
+                continue
             (epoch, sequence, ts_cut), sections = delta.unpack(one.body)
             for section in sections:
                 name = section.table.name

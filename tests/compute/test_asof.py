@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app.mirror import Mirror
 from compute import chain, delta
-from compute.archive import Archive
-from compute.asof import Past, read_slices
+from compute.archive import Archive, ArchiveError
+from compute.asof import HOUR_NS, Past, read_slices
 from compute.delta import Cutter
 from compute.table import LIVE_TABLES, QUANT, QUANT_POSITIONS, RISK_TABLES
 from compute.tape import Tape
@@ -185,6 +185,41 @@ def test_a_hole_is_a_hole(archive):
     assert moments[3][0] < told.next_ns <= moments[4][0], "between them nothing is on record"
     same(told, moments[3][1])
     same(past.at(moments[4][0]), moments[4][1])
+
+
+def test_a_slice_that_needs_none_before_it_may_come_between_two_questions(archive, monkeypatch):
+    world = World(7)
+    seen = recorded(world, archive, 4)
+    past = Past(archive)
+    same(past.at(seen[-1][0]), seen[-1][1])
+    monkeypatch.setattr("compute.asof.LOOK_SECONDS", 1e9)  # It has just looked where they begin.
+    later = recorded(world, archive, 6)  # A new tape begins with a whole slice.
+    past._stretches.clear()
+    for ts, held in later:
+        same(past.at(ts), held)
+
+
+def test_who_was_not_answered_looks_again(archive, monkeypatch):
+    world = World(8)
+    recorded(world, archive, 3)
+    past = Past(archive)
+    assert past.at(world.ts).images
+    later = recorded(world, archive, 3)
+
+    def away(*_given: object, **_more: object) -> bytes:
+        raise ArchiveError("away", away=True)
+
+    hour = past._contents._of(world.ts // HOUR_NS, 0)
+    hour.looked_at = -1e9
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "raw", away)
+        with pytest.raises(ArchiveError):
+            past.at(later[-1][0])
+    asked = []
+    raw = archive.raw
+    monkeypatch.setattr(archive, "raw", lambda query, form: asked.append(query) or raw(query, form))
+    past.at(later[-1][0])
+    assert any("indexOf" in query for query in asked), "where stretches begin is asked again"
 
 
 def test_notes_are_those_of_the_moment(archive):
