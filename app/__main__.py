@@ -102,6 +102,7 @@ def up(  # noqa: PLR0913 (each argument is an option)
     fund: Fund = None,
     layouts: check_commands.Layouts = None,
     dev: check_commands.Dev = False,
+    insecure_demo: access_commands.InsecureDemo = False,
 ) -> None:
     """Start everything on this machine: the demo market or recorded files, and the page.
 
@@ -123,6 +124,7 @@ def up(  # noqa: PLR0913 (each argument is an option)
         fund=fund,
         layouts=layouts,
         dev=dev or None,
+        insecure_demo=insecure_demo or None,
     )
     settings = worker_commands.dealt(settings)
     _check_fund(settings)
@@ -130,7 +132,6 @@ def up(  # noqa: PLR0913 (each argument is an option)
         usage(f"up takes no path such as {more[0]} by itself. Did you mean --replay {more[0]}?")
     paths = tuple(path.absolute() for path in [*(replay or ()), *(more or ())])
     options = _replay_options(bool(paths), rate, speed, loop=loop)
-
     from app.status import Screen
     from app.up import Plan, Up
 

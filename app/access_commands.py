@@ -10,6 +10,10 @@ from app.settings import SettingsError, load
 from ingest.address import shown
 
 File = Annotated[Path | None, typer.Option("--access", help="Access file.")]
+InsecureDemo = Annotated[
+    bool,
+    typer.Option("--insecure-demo", help="Serve other machines too, asking nobody who it is."),
+]
 access = typer.Typer(no_args_is_help=True, help="Who may come in: people, services, sign-ins.")
 
 

@@ -140,7 +140,7 @@ class PastHub(Hub):
     def start(self) -> None:
         """Begin to show; call in the loop."""
         self.thread = threading.get_ident()
-        self._tasks = [asyncio.ensure_future(self.run())]
+        self.tasks = [asyncio.ensure_future(self.run())]
 
     def stop(self) -> None:
         """Its page is gone."""
@@ -173,7 +173,7 @@ class PastHub(Hub):
             at = now
             try:
                 await self._picture()
-            except Exception as error:  # Of one page: it says so, and goes on.
+            except (ValueError, IndexError, KeyError) as error:  # Torn, or of another version.
                 self._begin_anew(error)
             pause = STEP_SECONDS if self.playing else REST_SECONDS
             with contextlib.suppress(TimeoutError):

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from app import curves
+from app import curves, news
 from app.figures import KINDS, Figure, Past
 from app.mirror import Mirror
 from app.rights import NOT_PERMITTED, Rights, seen
@@ -27,7 +27,7 @@ TURN_SECONDS = 0.05
 FIGURES_MAX = 256  # Of one web process; who asks for more is told that there are too many.
 WISHES_MAX = 16  # Of one page.
 LOADS_MAX = 2
-_KINDS = {**KINDS, **curves.KINDS}
+_KINDS = {**KINDS, **curves.KINDS, **news.KINDS}
 _HEAD = struct.Struct("<4I")  # bytes of JSON, rows, columns, mode: 0 all, 1 written over by time
 
 

@@ -56,9 +56,9 @@ def check(layout: Path, folders: Sequence[Path], allowed: Allowed = everybody) -
         desk = describe(layout)
     except (Exception, SystemExit) as error:  # It is somebody's code: what it raises is a finding.
         found += [one for one in _raised(error, tree, name) if not _same(one, found)]
-        if not found:
+        if not any(one.wrong for one in found):  # A remark does not say why there is no desk.
             text = told(error).removeprefix(": ")
-            found = [Finding(name, line_of(error, str(layout)), text)]
+            found.append(Finding(name, line_of(error, str(layout)), text))
         return found
     return found + judged(desk, tree, name, allowed)
 

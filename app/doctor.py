@@ -13,7 +13,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ SECRET_CHARACTERS_MIN = 32
 CLOCK_WARNING_MS, CLOCK_BAD_MS = 5.0, 100.0  # What latency figures and a regulator bear.
 COPIES, IN_SYNC = 3, 2
 DAY_NS, CERTIFICATE_WARNING_DAYS = 86_400 * 10**9, 21
+DENIED = "ACCESS_DENIED"  # ClickHouse's word for what its user has no right to.
 REDIS_OLDEST, CLICKHOUSE_OLDEST = (6, 2), (24, 3)
 
 
@@ -252,7 +253,7 @@ def _clickhouse(settings: Settings) -> Found:
         remedy = "Give TICKGLASS_CLICKHOUSE."
         yield Finding(WARNING, "ClickHouse", "no address: up starts a stand-in", remedy)
         return
-    from compute.archive import Archive
+    from compute.archive import Archive, ArchiveError
     from compute.row import SCHEMA
 
     archive = Archive(settings.clickhouse, settings.database)
@@ -260,7 +261,15 @@ def _clickhouse(settings: Settings) -> Found:
     version, ts = archive.rows("SELECT version(), toUnixTimestamp64Nano(now64(9))")[0]
     yield from _clock("ClickHouse", int(ts), before, clock.now_ns())
     yield from _version("ClickHouse", str(version), CLICKHOUSE_OLDEST)
-    for name, free in archive.rows("SELECT name, unreserved_space FROM system.disks"):
+    disks: Sequence[Any] = ()
+    try:
+        disks = archive.rows("SELECT name, unreserved_space FROM system.disks")
+    except ArchiveError as error:
+        if DENIED not in str(error):
+            raise
+        remedy = "Look as tickglass_record or tickglass_audit (deploy/roles.md)."
+        yield Finding(WARNING, "ClickHouse", "this user may not see how full its disks are", remedy)
+    for name, free in disks:
         if free < DISK_WARNING_BYTES:
             level = BAD if free < DISK_BAD_BYTES else WARNING
             text = f"disk {name} has {free / GIB:.0f} GiB free"

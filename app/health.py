@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from tornado.web import RequestHandler
 
 from app.mirror import Mirror
+from app.screens import Screens
 from app.watch import STATES, RoleState, Watch, sentence, told
 from compute.bus import BusError
 
@@ -33,6 +34,7 @@ class Hub(Protocol):
     mirror: Mirror
     role: str
     sessions: set[Any]
+    screens: Screens | None
 
     def tick(self) -> None:
         """Push to everyone who is ready."""
@@ -87,6 +89,7 @@ class Health:
                 "problem": self.problem or mirror.problem,
                 "mirror": mirror.state,
                 "sessions": len(self.hub.sessions),
+                **(self.hub.screens.told() if self.hub.screens else {}),
             },
             "troubles": [sentence(one) for one in self.watch.troubles()],
             "roles": [told(one) for one in self.watch.roles],

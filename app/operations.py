@@ -71,6 +71,7 @@ def _server(one: RoleState) -> dict[str, Any]:
         "role": one.role,
         "silent": one.state == SILENT,
         **{name: one.report.get(name) for name in (*names, "nonsense", "images", "mirror_gaps")},
+        **{name: one.report.get(name) for name in ("screens_lost", "acts_lost")},
     }
 
 

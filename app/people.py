@@ -91,6 +91,7 @@ class Access(_Told):
 
     passwords: dict[Name, str] = Field({}, repr=False)  # Argon2 by person.
     keys: dict[Name, Marked] = Field({}, repr=False)  # SHA-256 by service.
+    tokens: tuple[Name, ...] | None = None  # Services that may ask for tokens; None: all of them.
     portals: tuple[Origin, ...] = ()  # Origins that may show pages in a frame.
     hours: float = Field(12.0, gt=0, le=DAYS_MAX * 24)
     oidc: Oidc | None = None
@@ -104,7 +105,13 @@ class Access(_Told):
             raise ValueError(f"rights: {twice[0]} is named by two teams; name everybody once")
         if (others := self.rights.get(EVERYBODY)) and others.people:
             raise ValueError('rights."*" is for whoever is not named: it names nobody')
+        if strange := sorted({*(self.tokens or ())} - self.keys.keys()):
+            raise ValueError(f"tokens: {strange[0]} has no key")
         return self
+
+    def gives(self, service: str) -> bool:
+        """Whether that service may let people in."""
+        return self.tokens is None or service in self.tokens
 
     def granted(self, fund: Fund) -> dict[str, Rights]:
         """What each person may see, under EVERYBODY who is not named; RightsError."""

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bokeh.server.auth_provider import AuthProvider
+from bokeh.util.token import get_session_id
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform, RequestHandler
 
@@ -63,6 +64,7 @@ class Door:
         """`origins` are the hosts that pages are served from; `tell` puts acts on record."""
         self.people, self.secret, self.origins, self.tell = people, secret, origins, tell
         self.flow: Any = None  # Of the firm's sign-in, once somebody asks for it.
+        self.pages: dict[str, str] = {}  # Whose each is, by Bokeh's name of it.
         self._tried: dict[str, Allowance] = {}
         self._hashes = asyncio.Semaphore(HASHES_AT_ONCE)
 
@@ -133,9 +135,27 @@ class Gate(AuthProvider):
 
         def user(handler: RequestHandler) -> str | None:
             signed = self._door.who(handler.request)
-            return signed.person if signed else None
+            return signed.person if signed and self._own(handler.request, signed) else None
 
         return user
+
+    def _own(self, request: HTTPServerRequest, signed: Signed) -> bool:
+        """Whether the page whose socket this would be is not another person's.
+
+        What a page shows to open its socket stands in its text: it tells which page, not who.
+        """
+        token = request.headers.get("Sec-WebSocket-Protocol", "").partition(",")[2].strip()
+        if not token:
+            return True
+        try:
+            page = get_session_id(token)
+        except (ValueError, KeyError, TypeError):
+            return False
+        if self._door.pages.get(page, signed.person) == signed.person:
+            return True
+        said = f"another person's page, from {address_of(request)}"
+        self._door.tell(signed.person, "refused", said)
+        return False
 
     @property
     def get_login_url(self) -> Any:
@@ -332,6 +352,11 @@ class Once(Handler):
             self.refuse(401, "show a key: Authorization: Bearer KEY")
             return
         person = str(self.told().get("person", ""))
+        if not self.door.people.access.gives(service.person):
+            said = f"{service.person} for {person:.80}, from {self.address}"
+            self.door.tell(service.person, "token_refused", said)
+            self.refuse(403, f"the key of {service.person} is not for tokens")
+            return
         try:
             token = await asyncio.to_thread(self.door.people.once, person)
         except AccessError as error:

@@ -46,8 +46,10 @@ class Questions:
         self.trusting = True  # Nobody signs in, and pages come from this machine alone.
         self.tasks: set[asyncio.Task] = set()
 
-    def take(self, page: Page, message: dict[str, Any]) -> None:
+    def take(self, page: Page, message: dict[str, Any]) -> dict[str, str]:
         """Hand a page's question on, once checked; its answer bears the page's own `id`.
+
+        What is not permitted is answered here: what that says, for the record too; else {}.
 
         ValueError, TypeError and KeyError where it makes no sense, or too much is asked already.
         """
@@ -61,12 +63,13 @@ class Questions:
         asked = ask(message, page.user, name)
         if said := page.rights.refusal(asked, self.hub.mirror.alerts):
             self._tell(page, asked["type"], own, {"error": said})
-            return
+            return {"refused": said}
         if len(self.tasks) >= QUESTIONS_MAX:
             raise ValueError(f"{QUESTIONS_MAX} questions are on their way already")
         task = self.hub.loop.create_task(self._ask(page, asked, own))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return {}
 
     async def _ask(self, page: Page, message: dict[str, Any], own: str | None) -> None:
         bus = self.hub.mirror.bus

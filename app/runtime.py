@@ -28,7 +28,7 @@ from app.heartbeat import Heartbeat
 from app.keeping import FOLDER, Keeping
 from app.layout import written
 from app.mirror import Mirror
-from app.people import SIGNED_OUT, People, address_of
+from app.people import COOKIE, SECURE_COOKIE, SIGNED_OUT, AccessError, People, address_of
 from app.portal import Door, Gate, guarded, headers_of, looking
 from app.portal import routes as sign_in
 from app.process import settle
@@ -60,6 +60,7 @@ class Runtime:
     resume: Resume | None = None  # Where the server has the route for it.
     door: Door | None = None  # Where people sign in.
     tasks: ClassVar[list[asyncio.Future]] = []
+    error: BaseException | None = None  # What ended one of them, and with it the server.
     pasts: ClassVar[set[Hub]] = set()  # Of pages that show the past, one each.
 
 
@@ -116,11 +117,12 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     if asked:
         hub = _past(hub, asked[-1].decode(errors="replace"))
     found: list[Session] = []
-    signed = _signed(document)
+    request = _request(document)
+    signed = _signed(document, request)
     session = hub.attach(spec, lambda: connect(document, found[0]), _user(signed))
     session.signed = signed
     if session.shown:
-        session.shown.came(session.user, address_of(document.session_context.request))
+        session.shown.came(session.user, address_of(request))
     found.append(session)
     if Runtime.resume:
         session.ticket = Runtime.resume.ticket(hub, spec, session.user)
@@ -157,12 +159,26 @@ def _leave(hub: Hub, session: Session) -> None:
         hub.call(hub.stop)
 
 
-def _signed(document: Any) -> Any:
-    """Who has signed in for the page that is being made; None where nobody is asked to."""
-    if Runtime.door is None:
+def _request(document: Any) -> Any:
+    """What the browser has sent now. Bokeh's own word for it is of when the page was made."""
+    return document.session_context.request._request  # noqa: SLF001
+
+
+def _signed(document: Any, request: Any) -> Any:
+    """Who has signed in for the page that is being made; None where nobody is asked to.
+
+    From then on it is that person's page alone (`Gate`). AccessError where nobody has come in.
+    """
+    door = Runtime.door
+    if door is None:
         return None
-    cookies = document.session_context.request.cookies
-    return next(filter(None, map(Runtime.door.people.of_cookie, cookies.values())), None)
+    signed = door.who(request)
+    if signed is None:
+        raise AccessError("sign in first")
+    page = document.session_context.id
+    door.pages[page] = signed.person
+    document.on_session_destroyed(lambda _context: door.pages.pop(page, None))
+    return signed
 
 
 def _user(signed: Any = None) -> str:
@@ -248,6 +264,8 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         session_token_expiration=TICKET_SECONDS,
         sign_sessions=True,
         secret_key=secret(settings),
+        exclude_cookies=[COOKIE, SECURE_COOKIE],  # A page's text holds the rest.
+        exclude_headers=["Cookie", "Authorization"],
         generate_session_ids=True,
         keep_alive_milliseconds=KEEP_ALIVE_MS,
         websocket_max_message_size=CLIENT_BYTES_MAX,
@@ -274,6 +292,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         hub.questions.trusting = not settings.insecure_demo
         if door:
             Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
+        loop.add_callback(_guard, server, loop)  # Once all of them have begun.
         settle()
         if ready:
             ready()
@@ -287,6 +306,8 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
     loop.start()
     if Runtime.heart:
         Runtime.heart.__exit__()
+    if Runtime.error:
+        raise Runtime.error
 
 
 def _link(settings: Settings) -> tuple[str, type[LinkHandler], dict[str, Any]]:
@@ -341,6 +362,21 @@ def _end(holds: Callable[[Any], bool]) -> None:
         for session in list(hub.sessions):
             if session.signed and not holds(session.signed) and session.transport:
                 session.transport.end()
+
+
+def _guard(server: Any, loop: IOLoop) -> None:
+    """What runs for ever does so, or the server ends."""
+    assert Runtime.hub is not None
+    assert Runtime.hub.screens is not None
+    for task in (*Runtime.hub.tasks, Runtime.hub.screens.task, *Runtime.tasks):
+        task.add_done_callback(partial(_ended, server, loop))
+
+
+def _ended(server: Any, loop: IOLoop, task: asyncio.Future) -> None:
+    """What follows numbers, or looks after others, has failed: pages go on at another server."""
+    if not task.cancelled() and Runtime.error is None:
+        Runtime.error = task.exception() or RuntimeError("a task of the server has ended")
+        _stop(server, loop)
 
 
 def _stop(server: Any, loop: IOLoop) -> None:

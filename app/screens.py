@@ -133,6 +133,10 @@ class Screens:
         self._opened.append((clock.now_ns(), session, user, desk, feeds, number))
         return Shown(self, number)
 
+    def told(self) -> dict[str, int]:
+        """For the health report: what was let go while Redis was away."""
+        return {"screens_lost": self.lost, "acts_lost": self.acts_lost}
+
     def turn(self) -> int:
         """The present turn, in which each page's first push holds all that it shows."""
         return int(self.monotonic() / WHOLE_SECONDS)
@@ -197,7 +201,7 @@ class Screens:
 
     def start(self) -> None:
         """Begin to hand batches on; call in the loop."""
-        self._task = asyncio.ensure_future(self.run())
+        self.task = asyncio.ensure_future(self.run())
 
     async def run(self) -> None:
         """Hand batches on for ever."""

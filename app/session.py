@@ -228,9 +228,9 @@ class Session:
         elif kind == "export" and self.shown:  # A picture: the page makes it by itself.
             self.shown.acted(message, self.user)
         elif kind in ASKS:
-            self.hub.questions.take(self, message)
+            refused = self.hub.questions.take(self, message)
             if self.shown:
-                self.shown.acted(message, self.user)
+                self.shown.acted({**message, **refused}, self.user)
 
     def ack(self, sequence: int, latency_ms: float, samples: int, held_ms: float = 0.0) -> None:
         """The page has painted `sequence`; `latency_ms` is the oldest event's way to the paint.
@@ -295,13 +295,13 @@ class Hub:
         self.questions = Questions(self)
         self.strip = Strip()
         self.thread = threading.get_ident()
-        self._tasks: list[asyncio.Future] = []
+        self.tasks: list[asyncio.Future] = []
         mirror.listeners.append(self.tick)
 
     def start(self) -> None:
         """Begin to follow; call in the loop."""
         self.thread = threading.get_ident()
-        self._tasks = [
+        self.tasks = [
             asyncio.ensure_future(self.mirror.run()),
             asyncio.ensure_future(self._report()),
             asyncio.ensure_future(self.charts.run()),
@@ -553,7 +553,7 @@ class Hub:
 
     def stop(self) -> None:
         """Follow no longer."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
 
     async def _report(self) -> None:
@@ -579,6 +579,7 @@ class Hub:
                 "risk_gaps": self.mirror.risk.gaps,
                 "nonsense": self.nonsense,
                 "clients_refused": self.refuse.total(),
+                **(self.screens.told() if self.screens else {}),
             }
             with contextlib.suppress(BusError):  # The mirror says so on every page.
                 await self.mirror.bus.report(self.role, health)

@@ -204,6 +204,13 @@ class Settings(BaseSettings):
         return self.web > 1 or self.certificate is not None
 
     @property
+    def audience(self) -> str:
+        """To whom pages are served, in a sentence."""
+        where = f"on {self.listen}" if self.everywhere else "on this machine alone"
+        asked = "who has signed in" if self.access else "whoever comes: nobody is asked who it is"
+        return f"Pages are served {where}, to {asked}."
+
+    @property
     def everywhere(self) -> bool:
         """Whether pages are served beyond this machine."""
         return not ipaddress.ip_address(self.listen).is_loopback

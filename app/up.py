@@ -360,7 +360,8 @@ class Up:
         self._start_log()
 
     def _welcome(self) -> None:
-        self.screen.say(f"Tickglass is up: {self.page}\nCtrl-C ends it. Logs: {self.settings.logs}")
+        end = f"Ctrl-C ends it. Logs: {self.settings.logs}"
+        self.screen.say(f"Tickglass is up: {self.page}\n{self.settings.audience}\n{end}")
 
     def _write_run_file(self, pid: int) -> None:
         names = ("kafka", "redis", "clickhouse", *workers.GROUPS) if pid else ()

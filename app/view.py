@@ -19,6 +19,7 @@ from app.mirror import BESIDE, Mirror
 from app.quant import COLUMNS, is_quant
 from app.rights import ALL, Rights
 from compute.table import EXECUTION, INSTRUMENTS, LIMITS, POSITIONS, TABLES, Column, Table
+from ingest.instrument import Instrument
 
 SORT_SECONDS = 1.0  # Rows move at most this often, so that a trader can point at one.
 SELECT_SECONDS = 0.2  # A filter on what the rows hold is looked at again this often.
@@ -28,6 +29,7 @@ GROUP, TOTAL = 1 << 31, 0xFFFF_FFFF  # Ids from GROUP on are heads of groups, se
 CELLS, ROWS, SERIES, STATUS, NAMES, ALERTS, REFERENCE, ANSWER = 1, 2, 3, 4, 5, 6, 7, 8
 NO_FEED = 0xFFFF  # The feed of a section that concerns the whole page.
 MATCHES = ("scope", "key", "book", "instrument")  # Columns that a filter may ask to equal a number.
+MATCH_MAX = 64  # Books of a strategy.
 _SECTION = struct.Struct("<HHI")
 _BY_NAME = {table.name: table for table in TABLES}
 # A row is there once this column is known; tables that are not named show all their rows.
@@ -37,6 +39,9 @@ _IDENTITY = {
     EXECUTION.name: EXECUTION.index("scope"),
     **{table.name: 0 for table in TABLES if table.names[0] == "scope"},
 }
+
+
+Match = tuple[tuple[int, tuple[int, ...]], ...]
 
 
 class ViewKey(NamedTuple):
@@ -51,7 +56,7 @@ class ViewKey(NamedTuple):
     text: str = ""
     sort: int = UNSORTED
     descending: bool = False
-    match: tuple[tuple[int, int], ...] = ()  # Column's place in the table, and what it must equal.
+    match: Match = ()  # Column's place in the table, and of which numbers it must be one.
     then: tuple[tuple[int, bool], ...] = ()  # More columns to sort by, each with its direction.
     held: int = 0  # Mark of an order that stays as it was: nothing moves under a pointer.
     shown: tuple[int, ...] = ()  # Places in `columns` whose cells travel; all if empty.
@@ -105,11 +110,27 @@ def view_key(
     return ViewKey(table, numbers, match=match_key(table, match or {}))
 
 
-def match_key(table: str, wanted: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """Those of MATCHES that `wanted` names; KeyError where the table itself has no such column."""
-    own = sides(table)[0]
-    pairs = [(name, wanted[name]) for name in MATCHES if wanted.get(name) is not None]
-    return tuple((own.index(name), int(number)) for name, number in pairs)
+def match_key(table: str, wanted: Mapping[str, Any]) -> Match:
+    """Those of MATCHES that `wanted` names, each a number or a list of some.
+
+    KeyError where the table itself has no such column, ValueError where there are too many.
+    """
+    own, found = sides(table)[0], []
+    for name in MATCHES:
+        if (asked := wanted.get(name)) is not None:
+            numbers = {int(one) for one in (asked if isinstance(asked, list) else [asked])}
+            if len(numbers) > MATCH_MAX:
+                raise ValueError(f"{name} may be one of {MATCH_MAX} at most")
+            found.append((own.index(name), tuple(sorted(numbers))))
+    return tuple(found)
+
+
+def _says(row: Instrument, word: str) -> bool:
+    """Whether a word of a filter is in the symbol; `CURRENCY:EUR` is what it is paid in."""
+    name, colon, value = word.partition(":")
+    if colon and name == "CURRENCY":
+        return row.currency.upper() == value
+    return word in row.symbol.upper()
 
 
 def section(feed: int, kind: int, payload: bytes) -> bytes:
@@ -266,10 +287,10 @@ class View:
         """Of ids: bool, whether the filter by class and text lets the instrument through."""
         if self._wanted_for != self._known():
             key, reference = self.key, self.mirror.reference
-            text = key.text.upper()
+            words = key.text.upper().split()
             self._wanted_ids = np.zeros(len(reference) + 1, np.bool_)  # The last is for none.
             for row in reference.by_id.values():
-                named = not text or text in row.symbol.upper()
+                named = all(_says(row, word) for word in words)
                 asked = not key.classes or row.asset_class in key.classes
                 self._wanted_ids[row.id] = named and asked
             self._wanted_for = self._known()
@@ -286,8 +307,8 @@ class View:
                 keep = self._wanted()[self._instruments(np.arange(size))]
         if key.table in _IDENTITY:
             keep = keep & ~np.isnan(table[:, _IDENTITY[key.table]])
-        for column, number in key.match:
-            keep = keep & (table[: len(keep), column] == number)
+        for column, numbers in key.match:
+            keep = keep & np.isin(table[: len(keep), column], numbers)
         if self.guarded:
             keep = keep & key.rights.rows(self.mirror, key.table, np.arange(len(keep)))
         return np.flatnonzero(keep).astype(np.uint32)

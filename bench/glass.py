@@ -1,11 +1,11 @@
 """Promise: event made -> cell painted, everything on this machine: p50 <= 20 ms, p99 <= 50 ms.
 
 The product itself is started (`up`: market, Kafka, live, record, ClickHouse, Redis, web; stand-ins
-where no address is given), a headless Chromium opens the overview desk, and every sample is taken
-there: from the intended time of the oldest event that a row had not yet shown, to the moment
-after the frame that painted it. The market is an open loop, so a stall counts against every event
-that was due in it. The answer is checked too: no sequence missing, no row of the record missing
-or doubled, the record keeping up.
+where no address is given), a headless Chromium opens the overview desk, or the one that --desk
+names, and every sample is taken there: from the intended time of the oldest event that a row had
+not yet shown, to the moment after the frame that painted it. The market is an open loop, so a
+stall counts against every event that was due in it. The answer is checked too: no sequence
+missing, no row of the record missing or doubled, the record keeping up.
 """
 
 import json as json_room
@@ -28,12 +28,14 @@ from app.settings import RATE_MAX
 from app.standins import free_port
 from bench.browser import Page, page
 from bench.report import machine, report
+from bench.shipped import timed_alone
 from compute.bus import Bus, BusError
 from ingest.meter import Histogram
 
 ROOT = Path(__file__).parents[1]
 P50_MS_MAX, P99_MS_MAX = 20.0, 50.0
 SAMPLES_MIN = 1_000
+DESK = "overview"
 WARM_SECONDS = 6.0
 START_SECONDS = 90.0
 SETTLE_SECONDS = 400.0  # A first start compiles the kernels, at full rate beside everything else.
@@ -186,16 +188,19 @@ def _count(run: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def measure(
-    rate: int, seconds: float, extra: list[str], door: Door | None = None
+    rate: int, seconds: float, extra: list[str], door: Door | None = None, desk: str = DESK
 ) -> dict[str, Any]:
-    """Figures of one run at `rate` events/s; through a `door`, or open as on one's own machine."""
+    """Figures of one run at `rate` events/s of a page of `desk`, open as on one's own machine.
+
+    A `door` guards the product, and leads to the desk of its own address.
+    """
     with tempfile.TemporaryDirectory(prefix="tickglass-glass-") as folder:
         data, port = Path(folder), free_port()
         settings = door.environment(port) if door else None
         flags = door.flags if door else ()
         with product(rate, data, port, extra, settings) as process, page(*flags) as glass:
             run = addresses(data, process)
-            glass.goto(door.address(port) if door else f"http://127.0.0.1:{port}/overview")
+            glass.goto(door.address(port) if door else f"http://127.0.0.1:{port}/{desk}")
             glass.wait_for("!!window.tickglass && window.tickglass.stats().total > 0", 30.0)
             settle(Bus(run["redis"]))
             time.sleep(WARM_SECONDS)
@@ -209,6 +214,7 @@ def measure(
         (row for role, row in health.items() if role.startswith("record.")), {}
     )
     return {
+        "desk": desk if door is None else DESK,
         "rate_offered": rate,
         "rate_processed": round(seen["events"] / seen["span_s"]),
         "rate_recorded": round(seen["recorded"] / seen["span_s"]),
@@ -274,12 +280,12 @@ def real_kafka() -> Iterator[str]:
                 process.wait(30)
 
 
-def find_knee(rate: int, seconds: float, extra: list[str]) -> dict[str, Any]:
+def find_knee(rate: int, seconds: float, extra: list[str], desk: str = DESK) -> dict[str, Any]:
     """Raise the rate by KNEE_FACTOR until a promise breaks; the last that held is the knee."""
     tried: dict[str, Any] = {}
     best = 0
     while True:
-        found = measure(rate, seconds, extra)
+        found = measure(rate, seconds, extra, desk=desk)
         tried[str(rate)] = {name: found[name] for name in KNEE_FIGURES} | {"holds": holds(found)}
         print(rate, tried[str(rate)], file=sys.stderr, flush=True)
         if not holds(found) or rate >= RATE_MAX:
@@ -301,11 +307,13 @@ def main(  # noqa: PLR0913
     redis: Address = None,
     clickhouse: Address = None,
     partitions: Annotated[int | None, typer.Option(help="Partitions of each topic.")] = None,
+    desk: Annotated[str, typer.Option(help="Which desk the page shows.")] = DESK,
     knee: Annotated[bool, typer.Option(help="Raise the rate from here until it breaks.")] = False,
     compare: Annotated[bool, typer.Option(help="And stock Panel at a rate it can take.")] = False,
     json: Annotated[bool, typer.Option("--json", help="As every bench: the last line.")] = True,  # noqa: ARG001
 ) -> None:
     """Event made -> cell painted at one rate, everything on this machine."""
+    desk = timed_alone(desk)
     with ExitStack() as stack:
         if kafka == "real":
             kafka = stack.enter_context(real_kafka())
@@ -313,7 +321,7 @@ def main(  # noqa: PLR0913
         pairs = ((name, value) for name, value in given.items() if value)
         extra = [word for name, value in pairs for word in (f"--{name}", str(value))]
         found = machine()
-        figures = (find_knee if knee else measure)(rate, seconds, extra)
+        figures = (find_knee if knee else measure)(rate, seconds, extra, desk=desk)
     kept = bool(figures["knee"]) if knee else holds(figures)
     if compare:
         from bench.compare import compare as beside

@@ -25,9 +25,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from app.blocks.desk import desks
 from bench.browser import Page, page
 from bench.report import machine, report
+from bench.shipped import named
 
 SERVER = Path(__file__).parents[1] / "tests/app/blocks/fake_server.py"
 RATES = (20, 60)
@@ -36,7 +36,6 @@ FRAMES_SHARE_MIN = 0.95  # Of the updates, or of 60 frames a second.
 HITCH_MS_MAX = 100.0
 ROWS = 20_000
 DESK_RATE, DESK_ROWS = 20, 2_500
-ALL = "all"
 WARM_SECONDS = 2.0
 _TASK = "RunTask"
 _COUNT = "tickglass.counted()"
@@ -139,13 +138,9 @@ def dense(rate: int, seconds: float) -> dict[str, float]:
 
 def shipped(names: list[str], seconds: float) -> dict[str, Any]:
     """Figures of each of these desks, and which of them takes most of the main thread."""
-    known = [stem for _, stem in desks()]
-    names = known if ALL in names else names
-    if unknown := sorted(set(names) - set(known)):
-        raise typer.BadParameter(f"no desk {', '.join(unknown)}; there are {', '.join(known)}")
     found: dict[str, Any] = {}
     with market(DESK_RATE, "--true", "--instruments", str(DESK_ROWS)) as address:
-        for name in names:
+        for name in named(names):
             figures = ticking(address + name, DESK_RATE, seconds)
             each_second = round(figures["main_ms_per_update_mean"] * DESK_RATE, 1)
             found[name] = {"main_ms_per_s": each_second, **figures}

@@ -350,6 +350,7 @@ class Tape:
             "tape_bytes": self.bytes,
             "tape_pending": len(self._pending),
             "tape_lost": self.lost + self.acts.lost,
+            "acts_lost": self.acts.lost,
             "problem": self.problem,
         }
 

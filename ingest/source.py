@@ -76,6 +76,9 @@ class SourceError(RuntimeError):
     """Kafka cannot be reached or refuses; the text says what, where and what to do."""
 
 
+REFUSAL_SECONDS = 3.0  # Brokers hold back a little who has shown a wrong password.
+# What a broker says of a password that is none, the client of a certificate that is none.
+REFUSALS = (KafkaError._AUTHENTICATION, KafkaError._SSL)  # noqa: SLF001 (their public names)
 MECHANISM = "SCRAM-SHA-512"  # How a password is shown to be known, unless the address says.
 
 
@@ -122,6 +125,21 @@ def _config(brokers: str) -> dict[str, object]:
     }
 
 
+def _refusal(brokers: str) -> str:
+    """What brokers say that let us not in; "" where they say nothing of that, or ask nobody."""
+    if not parse(brokers).scheme:
+        return ""
+    said: list[KafkaError] = []
+    client = Consumer({**_config(brokers), "group.id": "refusal", "error_cb": said.append})
+    deadline = time.monotonic() + REFUSAL_SECONDS
+    found: list[str] = []
+    while not found and time.monotonic() < deadline:
+        client.poll(0.1)
+        found = [str(one.str()) for one in said if one.code() in REFUSALS]
+    client.close()
+    return found[0] if found else ""
+
+
 def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[str, int]:
     """Partition count by topic, asking until all exist or CONNECT_SECONDS have passed."""
     wanted = list(topics)
@@ -131,7 +149,7 @@ def _partitions(client: Consumer, topics: Iterable[str], brokers: str) -> dict[s
         try:
             known = client.list_topics(timeout=2.0).topics
         except KafkaException as error:
-            problem = str(error.args[0])
+            problem = _refusal(brokers) or str(error.args[0])
             continue
         missing = [topic for topic in wanted if topic not in known or not known[topic].partitions]
         if not missing:
@@ -160,7 +178,8 @@ def spreads(brokers: str) -> dict[str, Spread]:
     try:
         known = client.list_topics(timeout=ANSWER_MS / 1e3).topics
     except KafkaException as error:
-        raise SourceError(f"Kafka at {shown(brokers)} does not answer: {error.args[0]}") from None
+        problem = _refusal(brokers) or error.args[0]
+        raise SourceError(f"Kafka at {shown(brokers)} does not answer: {problem}") from None
     finally:
         client.close()
     return {

@@ -11,6 +11,7 @@ from app.blocks import (
     Feed,
     Glass,
     Grid,
+    News,
     Treemap,
 )
 
@@ -50,5 +51,5 @@ Desk(
         )
     ],
     foot=[Curve("P&L today"), Treemap("Exposure map")],
-    right=[Chart(), Feed(), Glass()],
+    right=[Chart(), News(), Feed(narrow=None), Glass()],
 ).servable()

@@ -1,6 +1,17 @@
 """Desk: a portfolio manager's books, positions, and what the day's P&L came of."""
 
-from app.blocks import Attribution, BookTree, Candles, Desk, Exposure, Grid, PnlCurve, Waterfall
+from app.blocks import (
+    Attribution,
+    BookTree,
+    Candles,
+    Desk,
+    Exposure,
+    Grid,
+    Notes,
+    PnlCurve,
+    Selectors,
+    Waterfall,
+)
 
 MARK = ["mark", "mark_source", "ts_mark"]
 DAY = ["day_pnl", "overnight", "intraday", "day_translation"]
@@ -9,7 +20,7 @@ PAID = ["income", "fees", "funding", "coupons", "dividends", "borrow"]
 
 Desk(
     "Portfolio",
-    left=[BookTree(), Exposure()],
+    left=[Selectors(), BookTree(), Exposure()],
     centre=[
         Attribution(height=299, narrow=239),
         Grid(
@@ -23,6 +34,6 @@ Desk(
         ),
     ],
     foot=[PnlCurve("P&L curve", height=219, narrow=161)],
-    right=[Waterfall(height=299, narrow=279), Candles()],
+    right=[Waterfall(height=299, narrow=279), Candles(), Notes()],
     widths=(400, 448, 296, 336),
 ).servable()

@@ -43,5 +43,5 @@ Desk(
         Execution(height=199, narrow=119),
         Orders(),
     ],
-    widths=(400, 448, 300, 320),
+    widths=(408, 444, 312, 320),
 ).servable()

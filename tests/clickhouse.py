@@ -21,10 +21,13 @@ READY_SECONDS = 30
 
 
 class ClickHouse:
-    """One endpoint on `folder`; the port stays the same over restarts."""
+    """One endpoint on `folder`; the port stays the same over restarts.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    The engine reads `config.xml` of the folder `home`, where there is one.
+    """
+
+    def __init__(self, folder: Path, home: Path = ROOT) -> None:
+        self.folder, self.home = folder, home
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
 
@@ -34,7 +37,7 @@ class ClickHouse:
 
     def start(self) -> "ClickHouse":
         self.kill()
-        self.process = spawn(self.folder, self.port)
+        self.process = spawn(self.folder, self.port, self.home)
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
         line = self.process.stdout.readline() if ready else ""
@@ -54,11 +57,11 @@ class ClickHouse:
             self.signal(signal.SIGKILL)
 
 
-def spawn(folder: Path, port: int = 0) -> subprocess.Popen[str]:
+def spawn(folder: Path, port: int = 0, home: Path = ROOT) -> subprocess.Popen[str]:
     """The process, ready or not."""
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder), str(port)],
-        cwd=ROOT,
+        cwd=home,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

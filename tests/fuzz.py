@@ -11,6 +11,7 @@ seed, the number and the input that repeat it.
 import argparse
 import asyncio
 import base64
+import ctypes
 import gc
 import json
 import random
@@ -30,6 +31,7 @@ from typing import Any, Never
 
 import numpy as np
 import psutil
+import pyarrow as pa
 
 from app.blocks.desk import describe
 from app.blocks.personal import told
@@ -50,6 +52,7 @@ from tests.app.test_session import Desk
 DEADLINE_SECONDS = 20.0  # Of CPU, so that a busy machine is no matter; an input takes 0.1 ms.
 LEAK_BYTES_MAX = 64.0  # An input, over the second half of a run: what is kept of it for good.
 LEAK_INPUTS_MIN = 100_000  # Below, the allocator's own habits are all there is to see.
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's.
 SAMPLES = 64
 NUMBERS = (0, 1, -1, 2**31, 2**32 - 1, 2**53, 2**63, -(2**63), 10**30, 1e308, -0.0, 1e-320)
 WILD: tuple[Any, ...] = (
@@ -314,6 +317,15 @@ def take(surface: Surface, given: Any) -> None:
         surface.refused += 1
 
 
+def _kept(process: psutil.Process) -> int:
+    """Resident bytes, without the pages that allocators have free and would give back."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    if TRIM:
+        TRIM(0)
+    return int(process.memory_info().rss)
+
+
 async def run(inputs: int, seed: int, folder: Path) -> dict[str, Any]:
     """So many inputs; the figures. AssertionError names what an input did."""
     keeping = Keeping(Held(), folder, count(1).__next__)
@@ -338,7 +350,7 @@ async def run(inputs: int, seed: int, folder: Path) -> dict[str, Any]:
             desk.hub.tick()
             await asyncio.sleep(0)  # What messages began goes on in the loop.
         if number % every == 0:
-            resident.append((number, process.memory_info().rss))
+            resident.append((number, _kept(process)))
     gc.collect()  # A task that failed says so when it goes.
     assert not wrong, f"seed {seed}: {wrong[:3]}"
     half = resident[len(resident) // 2 :]

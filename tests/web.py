@@ -68,7 +68,7 @@ def serving(redis: str, clickhouse: str, folder: Path, port: int = 0) -> Iterato
             stderr=log,
         )
         try:
-            until(lambda: probe.listening(port), 40, (folder / "web.log").read_text)
+            until(lambda: probe.listening(port), 120, (folder / "web.log").read_text)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -1,5 +1,6 @@
 """Door: the public vocabulary of desks. A layout imports from here and from nowhere else."""
 
+from app.blocks.around import News, Notes, Selectors
 from app.blocks.block import (
     Bars,
     Block,
@@ -83,6 +84,8 @@ __all__ = [
     "Limits",
     "Line",
     "Lines",
+    "News",
+    "Notes",
     "Orders",
     "Pairs",
     "PnlCurve",
@@ -90,6 +93,7 @@ __all__ = [
     "Refused",
     "Roles",
     "Scenarios",
+    "Selectors",
     "Servers",
     "Slippage",
     "Smile",

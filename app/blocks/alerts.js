@@ -37,7 +37,7 @@ class AlertList {
     const asked = open && this.asked.has(m.alert + ":" + m.number);
     const end = asked ? el("span", { class: "k" }, "sent") : open ? el("button", { class: "act", "aria-label": "Acknowledge: " + full, onclick: () => this.acknowledge(m) }, "Ack")
       : el("span", { class: "k", title: seen ? `Acknowledged by ${m.person}, ${clockText(m.acknowledged_ms, "", true)}` : "" }, seen ? m.person : "over");
-    return el("li", { class: open ? "open " + m.level : "", title: full }, el("time", {}, clockText(m.raised_ms, "", true)), mark, el("span", { class: "what" }, el("b", {}, name), " " + said), end);
+    return el("li", { class: open ? "open " + m.level : "", title: full }, el("time", {}, clockText(m.raised_ms, "", true)), mark, el("span", { class: "what" }, el("b", {}, name), " ", el("span", {}, said)), end);
   }
 
   first() {

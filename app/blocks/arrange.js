@@ -6,6 +6,8 @@
 const STACKS = ["left", "centre", "foot", "right"];
 const STEP_PX = 20, HEIGHT_LEAST = 79, SIDE_LEAST = 160, SIDE_MOST = 1200, UNDO_MAX = 50;
 
+// Which block, how high, and of notes what is written there.
+const placedAs = ({ spec: { kind, ref, height, narrow, text } }) => (kind === "notes" ? [ref, height, narrow, text] : [ref, height, narrow]);
 const packed = (data) => btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(data)))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 
 class Arranging {
@@ -62,7 +64,7 @@ class Arranging {
   // ---- what was done, as data -----------------------------------------------------------------
   told() {
     const { spec, panels } = this.desk;
-    return { ...Object.fromEntries(STACKS.map((stack) => [stack, panels.filter((p) => p.spec.place === stack).map((p) => [p.spec.ref, p.spec.height, p.spec.narrow])])), widths: spec.widths.slice() };
+    return { ...Object.fromEntries(STACKS.map((stack) => [stack, panels.filter((p) => p.spec.place === stack).map(placedAs)])), widths: spec.widths.slice() };
   }
 
   get changed() { return JSON.stringify(this.told()) !== JSON.stringify(this.first) || new URLSearchParams(location.search).has("with"); }
@@ -128,7 +130,7 @@ class Arranging {
   move(panel, stack, at) {
     if (panel.spec.kind === "grid" && stack !== "centre") return;
     this.did(() => {
-      const told = this.told(), mine = [panel.spec.ref, panel.spec.height, panel.spec.narrow], from = told[panel.spec.place].findIndex(([ref]) => ref === panel.spec.ref);
+      const told = this.told(), mine = placedAs(panel), from = told[panel.spec.place].findIndex(([ref]) => ref === panel.spec.ref);
       told[panel.spec.place].splice(from, 1);
       if (stack === "foot" && !panel.spec.height) [mine[1], mine[2]] = [161, 161]; // A row below the centre has a height.
       told[stack].splice(at - (stack === panel.spec.place && from < at ? 1 : 0), 0, mine);
@@ -147,7 +149,7 @@ class Arranging {
   // One that lies on the shelf comes back at once; for another the page is made anew.
   add(ref, stack) {
     const known = this.shelf.find((p) => p.spec.ref === ref), told = this.told();
-    told[stack].push(known ? [ref, known.spec.height, known.spec.narrow] : [ref, stack === "foot" ? 161 : 219, stack === "foot" ? 161 : 179]);
+    told[stack].push(known ? placedAs(known) : [ref, stack === "foot" ? 161 : 219, stack === "foot" ? 161 : 179]);
     if (known) { this.did(() => this.set(told)); known.handle.focus({ preventScroll: true }); return; }
     location.href = this.address(told);
   }

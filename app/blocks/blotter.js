@@ -319,7 +319,8 @@ class Positions extends Blotter {
     if (this.feed.pinned >= 0) return this.summed(k);
     const books = this.desk.books, at = books ? books.index(k.name) : -1;
     if (at < 0) return this.sumOfFund(k);
-    const chosen = this.desk.filter.book, sum = books.sum(k.name, chosen >= 0 ? (id) => id === chosen : null);
+    const { book, books: some, currency } = this.desk.filter, sum = books.sum(k.name, book >= 0 ? (id) => id === book : some.length ? (id) => some.includes(id) : null);
+    if (currency) return null; // Books do not know what of them is in it.
     if (k.format === "money_k") return { text: k.signed ? signed(sum / 1e3) : num(sum / 1e3), color: !k.signed ? "text" : sum > 0 ? "up" : sum < 0 ? "down" : "zero" };
     if (k.format === "money_m") return { text: signed(sum / 1e6, 1), color: "text" };
     return null;
@@ -327,7 +328,7 @@ class Positions extends Blotter {
 
   // Of delta and the like the exposures know the fund's sum.
   sumOfFund(k) {
-    const v = this.desk.filter.book < 0 && k.home === "risk" ? this.desk.fundGroup?.()?.get(k.name.replace("_usd", "")) : NaN;
+    const v = !this.desk.filtering && k.home === "risk" ? this.desk.fundGroup?.()?.get(k.name.replace("_usd", "")) : NaN;
     if (!(v === v) || v === undefined) return null;
     return k.format === "money_k" ? { text: signed(v / 1e3), color: v > 0 ? "up" : v < 0 ? "down" : "zero" } : { text: signed(v / 1e6, 1), color: "text" };
   }

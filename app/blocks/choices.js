@@ -3,7 +3,8 @@
 
 class Choices {
   constructor() {
-    this.filter = { classes: [], text: "", book: -1 };
+    this.filter = { classes: [], text: "", book: -1, books: [], currency: "" }; // Books of a strategy.
+    this.onChoice = []; // Who shows what is chosen.
     this.base = []; // Classes that the desk is of; none: all.
     this.selected = -1; // Line of the grid.
     this.instrument = -1; // What is on it, or was chosen elsewhere.
@@ -17,7 +18,14 @@ class Choices {
     this.sendFilter();
     this.blotter.cursor = 0;
     this.blotter.scrollTo(0);
+    for (const tell of this.onChoice) tell();
     this.wake();
+  }
+
+  // Whether anything is left out, beside what the desk is not of.
+  get filtering() {
+    const { text, classes, book, books, currency } = this.filter;
+    return text !== "" || classes.join() !== this.base.join() || book >= 0 || books.length > 0 || currency !== "";
   }
 
   toggleClass(id) {
@@ -28,8 +36,7 @@ class Choices {
 
   clearFilter() {
     if (this.search) this.search.value = "";
-    const { text, classes, book } = this.filter;
-    if (text || classes.join() !== this.base.join() || book >= 0) this.setFilter({ text: "", classes: [...this.base], book: -1 });
+    if (this.filtering) this.setFilter({ text: "", classes: [...this.base], book: -1, books: [], currency: "" });
   }
 
   // A line of the grid; what is on it is followed by all that follow an instrument.
@@ -66,18 +73,28 @@ class Choices {
     this.chosen = { scope, key, name };
     for (const p of this.painters) p.ofGroup?.(this.chosen);
     this.contexts.grouped(this.chosen);
+    for (const tell of this.onChoice) tell();
     this.wake();
   }
 
-  // The grid shows the lines of a group that is a book, else all.
+  // The grid shows the lines of a group that is a book, or the books of a strategy or trader; else all.
   filterBook({ scope, name }) {
-    if (this.blotter instanceof Positions) this.setFilter({ book: this.names.scope(scope) === "book" ? this.names.bookNamed(name) : -1 });
+    const kind = this.names.scope(scope);
+    if (this.blotter instanceof Positions) this.setFilter({ book: kind === "book" ? this.names.bookNamed(name) : -1, books: this.names.booksOf(kind, name) });
+  }
+
+  // By a menu: a group of that scope, below 0 the fund. A currency is of lines, in whichever book.
+  chooseScope(scope, key) {
+    const kind = this.names.scope(scope), name = key < 0 ? "Fund" : this.names.group(scope, key);
+    if (kind === "currency") { this.setFilter({ currency: key < 0 ? "" : this.names.keys.currency[key] }); return; }
+    this.chooseGroup(key < 0 ? 0 : scope, Math.max(0, key), name);
+    this.filterBook({ scope: key < 0 ? 0 : scope, name });
   }
 
   // A book in the grid's own menu, below 0 the fund: what explains a group shows it too.
   chooseBook(id) {
     const { names } = this, scope = names.scopes.indexOf(id < 0 ? "fund" : "book"), key = id < 0 ? 0 : names.keys.book?.indexOf(names.book(id)) ?? -1;
-    this.setFilter({ book: id });
+    this.setFilter({ book: id, books: [] });
     if (scope >= 0 && key >= 0) this.chooseGroup(scope, key, id < 0 ? "Fund" : names.book(id));
   }
 }

@@ -198,9 +198,9 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
     },
     "limits": {
         "use_pct": Setting(42, places=0, format="use"),
-        "value": Setting(58, drop=3, format="amount"),
+        "value": Setting(54, drop=3, format="amount"),
         "warning": _LIMIT,
-        "breach": Setting(58, format="amount"),
+        "breach": Setting(54, drop=1, format="amount"),
         "since_ms": Setting(46, drop=4),
     },
     "execution": {
@@ -214,10 +214,10 @@ _BY_TABLE: dict[str, dict[str, Setting]] = {
         "decision_usd": Setting(80, drop=5, signed=True, cost=True, head="Decision k"),
         "vwap": Setting(82, drop=5, quiet=True),
         "decision": Setting(78, drop=6, quiet=True),
-        "ts_order": Setting(54, drop=2, format="clock"),
+        "ts_order": Setting(54, drop=3, format="clock"),  # The newest stand first without it.
         "size": Setting(86, format="side"),
         "filled": Setting(78, drop=3, quiet=True),
-        "price": Setting(84),
+        "price": Setting(84, drop=1),
         "arrival": Setting(78, drop=4, quiet=True),
         "done": Setting(50, drop=4, quiet=True, places=0),
         "fills": Setting(36, drop=5, quiet=True),

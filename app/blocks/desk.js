@@ -222,7 +222,7 @@ class Desk extends Choices {
     this.blotter?.again();
     this.tools?.sets.forget();
     this.detailKey = "";
-    if (this.filter.classes.length || this.filter.text || this.filter.book >= 0) this.sendFilter();
+    if (this.filtering || this.base.length) this.sendFilter();
     this.sentViewport = null;
     for (const wish of this.wishes) wish();
     this.figures.again();
@@ -568,8 +568,8 @@ class Desk extends Choices {
   }
 
   sendFilter(feed = this.feedNumber(this.blotter?.feed)) {
-    const { classes, text, book } = this.filter;
-    const wish = this.blotter instanceof Positions ? { book: book >= 0 ? book : null } : { classes, text };
+    const { classes, text: typed, book, books, currency } = this.filter, text = currency ? `${typed} currency:${currency}`.trim() : typed;
+    const wish = this.blotter instanceof Positions ? { book: book >= 0 ? book : books.length ? books : null, text } : { classes, text };
     this.control({ type: "filter", feed, ...wish });
   }
 }

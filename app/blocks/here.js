@@ -2,7 +2,7 @@
 // groups of what is on the page are in the link that `address` makes; a page that is opened with it
 // comes to stand there, and what its owner keeps of his own grids stays as it was.
 
-const HERE = ["sel", "class", "q", "book", "sort", "set", "group", "chosen"];
+const HERE = ["sel", "class", "q", "book", "sort", "set", "group", "chosen", "currency"];
 const OF_A_DESK = ["with", "mine"]; // Of this desk alone: no other is opened with it.
 
 class Here {
@@ -15,12 +15,13 @@ class Here {
 
   // The page as it is now.
   address() {
-    const { desk } = this, url = new URL(location.href), b = desk.blotter, query = url.searchParams, { classes, text, book } = desk.filter;
+    const { desk } = this, url = new URL(location.href), b = desk.blotter, query = url.searchParams, { classes, text, book, currency } = desk.filter;
     for (const name of HERE) query.delete(name);
     const say = (name, value) => { if (value) query.set(name, value); };
     say("sel", desk.instruments.get(desk.instrument)?.symbol);
     if (classes.join() !== desk.base.join()) say("class", classes.map((id) => CLASS_CODES[id]).join("."));
     say("q", text);
+    say("currency", currency);
     if (book >= 0) query.set("book", String(book));
     say("sort", b?.sorts.map(([name, descending]) => (descending ? "-" : "") + name).join("."));
     if (b?.set) say("set", b.setName);
@@ -51,6 +52,7 @@ class Here {
     if (classes.length) desk.filter.classes = classes.sort((a, b_) => a - b_);
     if (asked.q && desk.search) { desk.filter.text = asked.q.slice(0, 64); desk.search.value = desk.filter.text; }
     if (/^\d+$/.test(asked.book || "")) desk.filter.book = +asked.book;
+    if (/^[A-Z]{3,8}$/.test(asked.currency || "")) desk.filter.currency = asked.currency;
     if (linked) desk.tools.filtered(desk.filter);
   }
 
@@ -72,6 +74,9 @@ class Here {
     const [scope, key] = (this.asked.chosen || "").split(".").map(Number);
     if (!this.asked.chosen || !this.desk.names.known) return;
     delete this.asked.chosen;
-    if (scope >= 0 && key >= 0) this.desk.chooseGroup(scope, key, scope ? this.desk.names.group(scope, key) : "Fund");
+    const { desk } = this, name = scope ? desk.names.group(scope, key) : "Fund";
+    if (!(scope >= 0 && key >= 0)) return;
+    desk.chooseGroup(scope, key, name);
+    if (desk.names.booksOf(desk.names.scope(scope), name).length) desk.filterBook({ scope, name });
   }
 }

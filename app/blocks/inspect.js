@@ -30,6 +30,7 @@ function inspect(desk) {
     rows: () => Array.from(desk.blotter.feed.rows),
     top: () => desk.blotter.top,
     lines: () => desk.blotter.lines,
+    lineTotal: () => desk.blotter.lineTotal,
     incidents: () => desk.incidents.list(),
     followed: () => desk.instrument,
     chosen: () => desk.chosen,
@@ -95,6 +96,11 @@ function inspect(desk) {
       const out = k.x + k.w > p.surface.w + 1 || (k.align !== "left" && !k.chip && k.name !== "bar" && width(VALUE, s) > k.w - 1);
       return s && out ? [`${k.name} ${s}`] : [];
     })),
+    // For each short table the names that end in dots: whoever cannot read them does not know of what a line is.
+    shortened: () => desk.painters.filter((p) => (p instanceof Lines || p instanceof BookTree) && p.surface.shown).flatMap((p) => p.texts.filter((s, i) => {
+      const k = p.columns[i % p.columns.length];
+      return k.name === "name" && width(VALUE, s) > k.w - k.dx - 4;
+    })),
     // What a finished desk must not show: panels that are blank, cut off or over each other.
     problems() {
       const shown = desk.panels.filter((p) => !p.root.hidden && p.root.offsetParent), found = [], name = (p) => p.spec.title || p.spec.kind, phone = innerWidth < PHONE_PX;
@@ -104,7 +110,7 @@ function inspect(desk) {
         if (b.right > innerWidth + 1 || b.left < -1 || (!phone && b.bottom > innerHeight + 1)) found.push(name(p) + " is beyond the page");
         if (b.width < 120 || b.height < 60) found.push(name(p) + " is too small");
         if (!phone && head.scrollWidth > head.clientWidth + 1) found.push(name(p) + " has a head that is cut");
-        if (!p.body.innerText.trim() && !painted(p)) found.push(name(p) + " is blank");
+        if (!p.body.innerText.trim() && !p.body.querySelector("textarea") && !painted(p)) found.push(name(p) + " is blank");
         for (let k = 0; k < i; k++) if (Math.min(b.right, boxes[k].right) - Math.max(b.left, boxes[k].left) > 1 && Math.min(b.bottom, boxes[k].bottom) - Math.max(b.top, boxes[k].top) > 1) found.push(`${name(p)} lies over ${name(shown[k])}`);
       });
       if (!phone && desk.top.root.scrollWidth > desk.top.root.clientWidth) found.push("the bar is cut");

@@ -2,6 +2,7 @@
 // once a second; the cells are drawn by the painter of every table.
 
 const ORDER_MS = 1000;
+const LINE_NAME_MOST = 240; // "NQZ6 18DEC26 24500 P, gross" has 204 with its sign.
 
 class Lines extends Sheet {
   // `options`: name(slot) -> text, keep(slot), order(a, b), total(k), more columns in front.
@@ -17,6 +18,22 @@ class Lines extends Sheet {
     feed.listeners.push((i) => this.told(i));
     el.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     el.addEventListener("pointerdown", (e) => this.down(e));
+    this.byKeys = new SheetKeys(this, el, spec.title);
+  }
+
+  // Names may come after the lines that they name.
+  touch(line) {
+    if (line < 0) this.orderDue = true;
+    super.touch(line);
+  }
+
+  // As wide as the longest name so far: where there is no room a figure is left out, no name is cut.
+  measureNames(rows) {
+    const name = this.all[0], most = rows.reduce((wide, slot) => Math.max(wide, width(VALUE, this.nameOf(slot))), 0);
+    const wide = Math.min(LINE_NAME_MOST, Math.ceil(most / SCALE) + name.dx + PAD);
+    if (wide <= name.width) return;
+    this.all[0] = { ...name, width: wide };
+    this.reset();
   }
 
   told(i) {
@@ -51,6 +68,7 @@ class Lines extends Sheet {
     const known = (v) => (typeof v === "number" ? v === v : true);
     if (this.sort) rows.sort((a, b) => { const [p, q] = [by(a), by(b)]; return known(p) !== known(q) ? (known(p) ? -1 : 1) : p < q ? -side : p > q ? side : a - b; });
     else if (this.compare) rows.sort(this.compare);
+    this.measureNames(rows);
     if (rows.length === this.rows.length && rows.every((slot, i) => slot === this.rows[i])) return;
     this.rows = rows;
     this.lineOf = [];
@@ -78,17 +96,23 @@ class Lines extends Sheet {
   down(e) {
     const box = this.surface.el.getBoundingClientRect(), at = this.hit(e.clientX - box.left, e.clientY - box.top);
     if (!at) return;
-    if (at.line < 0) {
-      const s = this.sort, name = at.column.name, first = name !== "name";
-      this.sort = !s || s.column !== name ? { column: name, descending: first } : s.descending === first ? { column: name, descending: !first } : null;
-      this.paintHead();
-      this.again();
-    } else if (this.rows[this.top + at.line] !== undefined && this.onSelect) {
-      this.selected = this.feed.rows[this.rows[this.top + at.line]];
-      this.onSelect(this.rows[this.top + at.line]);
-      this.touch(-1);
-      this.desk.wake();
-    }
+    if (at.line < 0) this.sortBy(at.column.name); else this.pick(this.top + at.line);
+  }
+
+  // By that column, the other way round, as it was.
+  sortBy(name) {
+    const s = this.sort, first = name !== "name";
+    this.sort = !s || s.column !== name ? { column: name, descending: first } : s.descending === first ? { column: name, descending: !first } : null;
+    this.paintHead();
+    this.again();
+  }
+
+  pick(at) {
+    if (this.rows[at] === undefined || !this.onSelect) return;
+    this.selected = this.feed.rows[this.rows[at]];
+    this.onSelect(this.rows[at]);
+    this.touch(-1);
+    this.desk.wake();
   }
 
   paintScroll() {
@@ -118,7 +142,7 @@ class Lines extends Sheet {
 // A limit: its name, a bar of how much is used, and a sign of its state.
 class LimitLines extends Lines {
   constructor(el, spec, feed, desk) {
-    const bar = { name: "bar", head: "Used", width: 52, align: "center", drop: 2, dx: 0, source: "value / limit, the mark at the warning", inputs: [],
+    const bar = { name: "bar", head: "Used", width: 44, align: "center", drop: 2, dx: 0, source: "value / limit, the mark at the warning", inputs: [],
       say: (cell, row) => this.sayBar(cell, row) };
     const at = (name) => feed.index(name), get = (slot, name) => feed.at(slot, at(name));
     super(el, spec, feed, desk, {
@@ -131,6 +155,7 @@ class LimitLines extends Lines {
       keep: (slot) => get(slot, "id") === get(slot, "id"),
       order: (a, b) => rank(b) - rank(a) || (get(b, "use_pct") || 0) - (get(a, "use_pct") || 0) || a - b,
     });
+    this.all[0].dx = 18; // Behind the sign of its state.
     const rank = (slot) => [0, 2, 3, 1][get(slot, "state")] || 0;
   }
 
@@ -140,8 +165,7 @@ class LimitLines extends Lines {
     return row;
   }
 
-  sayName(cell, row, column) {
-    column.dx = 18;
+  sayName(cell, row) {
     cell.color = row.level ? TEXT : TEXT2;
     if (row.level === 1) cell.marks |= M_WARN;
     if (row.level === 2) cell.marks |= M_BREACH;

@@ -102,6 +102,7 @@ const OPERATIONS_PANELS = {
       ["Glass p50", (s) => milliseconds(s.glass_ms_p50), "count"], ["p99 ms", (s) => [milliseconds(s.glass_ms_p99), s.glass_ms_p99 > 50 ? "warn" : ""], "count"], ["Paints", (s) => num(s.glass_samples), "count wide"],
       ["Images", (s) => num(s.images), "count wide"], ["Gaps", (s) => [num(s.mirror_gaps), s.mirror_gaps > 0 ? "warn" : ""], "count"],
       ["Refused", (s) => [num(s.clients_refused), s.clients_refused > 0 ? "warn" : ""], "count"], ["Nonsense", (s) => [num(s.nonsense), s.nonsense > 0 ? "warn" : ""], "count"],
+      ["Acts lost", (s) => [num(s.acts_lost), s.acts_lost > 0 ? "crit" : ""], "count"],
     ], "No web server has reported yet");
     return ({ servers = [] }) => table.update(servers);
   },
@@ -111,7 +112,7 @@ const OPERATIONS_PANELS = {
       ["Time", ([ms]) => clockText(ms, "", true), "count"], ["Role", ([, role]) => roleName(role), "name"],
       ["State", ([, , , state]) => [state, TONES[state]], "word"], ["Was", ([, , was]) => was || "not there", "word"], ["What it said", ([, , , , why]) => why, "long wide"],
     ], "Nothing has changed since this server began");
-    return ({ changes = [] }) => table.update(changes);
+    return ({ changes = [] }) => table.update([...changes].sort((a, b) => b[0] - a[0])); // A server that begins hears of all at once.
   },
 };
 

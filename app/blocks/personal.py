@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 import app.blocks as vocabulary
+from app.blocks.around import NOTES_MAX, Notes
 from app.blocks.block import ROW_PX, Block, Grid, Strip
 from app.blocks.desk import Desk
 from app.blocks.stock import Stock
@@ -84,7 +85,8 @@ def arranged(base: Desk, done: Mapping[str, Any]) -> Desk:
     """What a page says was done to `base`: which block stands where, how high, what was added.
 
     A block is `[which, height, narrow]`: `which` is "number:kind" of the base's blocks, or the
-    class of a new one. DeskError where the base is not the one the page has arranged.
+    class of a new one. Notes have a fourth, their text. DeskError where the base is not the one
+    that the page has arranged.
     """
     if not isinstance(done, Mapping):
         raise DeskError("what was done is an object of stacks")
@@ -133,7 +135,7 @@ def _grids(desk: Desk) -> list[Grid]:
 
 def _placed(blocks: Sequence[Block], one: Any) -> Block:
     try:
-        which, height, narrow = one
+        which, height, narrow, *text = one
         number, _, kind = str(which).partition(":")
     except (TypeError, ValueError):
         raise DeskError(f"{one!r:.60} does not say which block and how high") from None
@@ -145,8 +147,18 @@ def _placed(blocks: Sequence[Block], one: Any) -> Block:
     else:
         block = _block_made([number, {}])
     return replace(
-        block, height=_height(height), narrow=None if narrow is None else _height(narrow)
+        _written_on(block, text) if text else block,
+        height=_height(height),
+        narrow=None if narrow is None else _height(narrow),
     )
+
+
+def _written_on(block: Block, text: list[Any]) -> Block:
+    if not isinstance(block, Notes) or len(text) > 1 or not isinstance(text[0], str):
+        raise DeskError(f"{type(block).__name__} has no text of its own")
+    if len(text[0]) > NOTES_MAX:
+        raise DeskError(f"notes have {NOTES_MAX:,} letters at most, not {len(text[0]):,}")
+    return replace(block, text=text[0])
 
 
 def _height(value: Any) -> int:
@@ -207,7 +219,12 @@ def _block_made(told: Any) -> Block:
     for key in ("height", "narrow"):
         if values.get(key) is not None:
             _height(values[key])
-    return kind(**checked)
+    try:
+        return kind(**checked)
+    except KeyError:
+        raise
+    except ValueError as error:
+        raise DeskError(f"{name}: {error}") from None
 
 
 @cache

@@ -167,6 +167,8 @@ class Names {
   book(id, known = []) { return this.books[id]?.name || this.books[id]?.[0] || known[id] || "Book " + id; }
   trader(id) { const b = this.books[id]; return b ? b.trader || b[1] : "Trader of " + this.book(id); }
   strategy(id) { const b = this.books[id]; return b ? b.strategy || b[2] || "" : ""; }
+  // Numbers of the books of a strategy or of a trader.
+  booksOf(kind, name) { return kind === "strategy" || kind === "trader" ? Object.keys(this.books).map(Number).filter((id) => this[kind](id) === name) : []; }
   bookNamed(name) { const found = Object.keys(this.books).find((id) => this.book(id) === name); return found ? +found : -1; }
 }
 

@@ -53,17 +53,17 @@ class BlotterTools {
 
   // How many lines there are, and what to do where there is none.
   state() {
-    const { desk, blotter } = this, total = blotter.feed.total, { text, classes, book } = desk.filter, positions = blotter instanceof Positions;
+    const { desk, blotter } = this, total = blotter.feed.total, { text, classes, book, books, currency } = desk.filter, positions = blotter instanceof Positions;
     const all = positions ? "" : ` of ${num(desk.instruments.size)}`;
     const absent = blotter.all.some((k) => k.home === "analytics" || k.home === "risk") && total > 0 ? riskAbsence(desk) : "";
     const held = desk.input?.held ? "order held · " : "";
     put(this.panel.note, total < 0 ? "loading" : `${absent ? absent + " · " : ""}${held}${num(blotter.lineTotal)}${all} lines`);
-    const filtered = text !== "" || classes.length !== desk.base.length || book >= 0;
+    const filtered = desk.filtering;
     this.void.hidden = total !== 0 || (!filtered && !positions);
     if (this.void.hidden) return;
     this.void.lastChild.hidden = !filtered;
     const names = classes.map((id) => CLASS_NAMES[id]).join(", ");
-    put(this.void.firstChild, positions ? (book >= 0 ? `${desk.names.book(book, blotter.spec.names)} has no position.` : "The fund has no position.")
-      : "No line has " + [text && `“${text}” in its symbol`, names && `class ${names}`].filter(Boolean).join(" and ") + ".");
+    put(this.void.firstChild, positions ? `${book >= 0 ? desk.names.book(book, blotter.spec.names) : books.length ? desk.chosen.name : "The fund"} has no position${currency ? " in " + currency : ""}.`
+      : "No line has " + [text && `“${text}” in its symbol`, names && `class ${names}`, currency && `currency ${currency}`].filter(Boolean).join(" and ") + ".");
   }
 }

@@ -9,7 +9,8 @@ class FigureSheet extends Sheet {
     this.void = panel.body.appendChild(el("div", { class: "void flat" }, el("p", {}, "Select a line")));
     desk.figures.followers.push(this);
     panel.body.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
-    panel.body.addEventListener("pointerdown", (e) => { const b = panel.body.getBoundingClientRect(), at = this.hit(e.clientX - b.left, e.clientY - b.top), item = at && at.line >= 0 ? this.items[this.top + at.line] : null; if (item) this.desk.selectInstrument(this.instrumentOf(item, at.column)); });
+    panel.body.addEventListener("pointerdown", (e) => { const b = panel.body.getBoundingClientRect(), at = this.hit(e.clientX - b.left, e.clientY - b.top), line = at && at.line >= 0 ? this.top + at.line : -1; this.pick(line, at?.column); });
+    this.byKeys = new SheetKeys(this, panel.body, panel.spec.title);
   }
 
   wish() { return null; }
@@ -18,6 +19,7 @@ class FigureSheet extends Sheet {
   instrumentOf(item) { return item.row; }
   follow(row) { if (row !== this.of) { this.of = row; this.desk.figures.want(this, this.wish()); } this.touch(-1); }
   count() { return this.items.length; }
+  pick(at, column) { if (this.items[at]) this.desk.selectInstrument(this.instrumentOf(this.items[at], column)); }
 
   took(data) {
     this.data = data;

@@ -31,6 +31,7 @@ GOOD = (
     "from app.blocks import Chart, Desk, Grid\n"
     'Desk("Good", centre=[Grid("Quotes", columns=["bid", "ask"])], right=[Chart()]).servable()\n'
 )
+OWN = 'from app.blocks import column\nown = column("own", lambda bid: bid * 2)\n'
 HALF = GOOD.replace("import Chart", "import Block, Chart, Stock").replace(
     "Desk(",
     "class Mine(Block):\n    def needs(self):\n        raise RuntimeError('no such thing')\n"
@@ -101,6 +102,10 @@ def test_shipped_layouts_are_good(path):
             ),
             2,
             "pnl_base is no sum",
+        ),
+        (
+            OWN + GOOD.replace("Chart()", "Chart(hight=99)"),
+            *(4, "unexpected keyword argument 'hight'. Did you mean 'height'"),
         ),
         (HALF, 5, "the block fails: RuntimeError: no such thing"),
     ],

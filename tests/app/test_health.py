@@ -8,6 +8,7 @@ from tornado.web import Application
 
 from app import health as health_room
 from app.health import Health, metric, routes
+from app.screens import Screens
 from app.watch import Watch
 from compute.bus import BusError
 from ingest import clock
@@ -31,6 +32,7 @@ class Mirror:
 
 class Hub:
     role, sessions = "web.1", ()
+    screens = None
 
     def __init__(self):
         self.mirror, self.ticks = Mirror(), 0
@@ -73,6 +75,16 @@ def test_what_is_up_and_since_when(health, in_loop):
     assert (live["role"], live["state"], live["restarts"]) == ("live.0", "up", 2)
     assert live["since"].endswith("+00:00")
     assert health.hub.ticks == 1, "pages are told at once, and once"
+
+
+def test_acts_that_were_let_go_are_told(health, in_loop):
+    screens = health.hub.screens = Screens(None, "web.1-1")
+    screens.acts_lost, screens.lost = 7, 3
+    health.hub.mirror.health = {"web.1": {"now_ms": clock.now_ns() / 1e6, **screens.told()}}
+    (_, text), (_, metrics) = asked(health, in_loop, "/health", "/metrics")
+    server = json.loads(text)["server"]
+    assert (server["acts_lost"], server["screens_lost"]) == (7, 3)
+    assert 'tickglass_web_acts_lost{role="web.1"} 7.0' in metrics
 
 
 def test_redis_away_is_degraded_and_pages_are_still_carried(health, in_loop):

@@ -19,7 +19,7 @@ LIVE = {
 def told(server_ms):
     world = World()
     webs = {
-        f"web.{port}": {"sessions": 2, "stages_ms": {"wait": [1.0, ms]}}
+        f"web.{port}": {"sessions": 2, "acts_lost": 4, "stages_ms": {"wait": [1.0, ms]}}
         for port, ms in server_ms.items()
     }
     reports = {"live.0": LIVE, **webs}
@@ -36,6 +36,7 @@ def test_a_desk_is_told_of_roles_refusals_clocks_and_servers():
     assert found["refused"] == {**refused, "replayed": None, "refused_again": None}
     assert (found["line"]["gaps"], found["line"]["repeats"]) == (7, None)
     assert found["servers"][0]["sessions"] == 2
+    assert (found["servers"][0]["acts_lost"], found["servers"][0]["screens_lost"]) == (4, None)
     assert [change[1:4] for change in found["changes"]] == [
         ("web.5006", "", "up"),
         ("live.0", "", "up"),

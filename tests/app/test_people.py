@@ -69,6 +69,7 @@ def world(tmp_path):
         ('portals = ["https://*"]', "portals.0: String should match pattern"),
         ('[passwords]\n"a b" = "x"', "String should match pattern"),
         ('[keys]\nportal = "the key itself"', "keys.portal: String should match pattern"),
+        ('tokens = ["portal"]', "tokens: portal has no key"),
         ("hours = 1000", "hours: Input should be less than or equal to 168"),
         ('[oidc]\nissuer = "x"\nclient = "y"', "oidc.issuer: String should match pattern"),
         ('[oidc]\nissuer = "https://x"', "oidc.client: Field required"),

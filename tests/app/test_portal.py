@@ -154,7 +154,8 @@ def test_a_password_opens_the_page(client):
 
 
 def test_who_tries_often_waits(client):
-    tried = [client.ask("POST", "/login", {"person": "bob", "password": "x"})[0] for _ in range(9)]
+    told = {"person": "bob", "password": "x"}  # On a busy machine the first ones are forgiven.
+    tried = (client.ask("POST", "/login", told)[0] for _ in range(30))
     assert HTTPStatus.TOO_MANY_REQUESTS in tried
 
 
@@ -205,7 +206,8 @@ def test_who_came_in_who_did_not_and_who_wrote_what_is_on_record(world):
     def heard():
         heads = [json.loads(head) for _, head, _ in batches(Bus(world.redis))]
         acts = [(act[1], act[3], act[5]) for head in heads for act in head["acts"]]
-        return acts[acts.index(told[0]) :] if told[0] in acts else []
+        begun = [at for at, act in enumerate(acts) if act == told[0]]  # Other tests were refused.
+        return acts[begun[-1] :] if begun else []
 
     until(lambda: [act for act in heard() if act in told] == told, 60, lambda: str(heard()))
 

@@ -16,6 +16,7 @@ from app import provenance
 from app.asof import PastHub
 from app.people import AccessError, read
 from app.rights import ALL, GROUPS, NOT_PERMITTED, RightsError, Seen, granted
+from app.screens import Screens
 from app.session import Hub
 from app.view import GROUP
 from compute.table import BOOK_NAMES, INSTRUMENTS, POSITIONS, TABLES
@@ -292,6 +293,19 @@ def test_what_is_asked_is_answered_of_what_may_be_seen():
     told = {"what_if": {}, "acknowledged": floor.market.alerts[0]}
     floor.do(("grant", 2, {"books": frozenset(), "hide": frozenset()}))
     assert session.rights.answer(told, floor.market.mirror.names) == {"error": NOT_PERMITTED}
+    floor.loop.close()
+
+
+def test_what_was_asked_without_the_right_is_on_record_as_refused():
+    floor = floor_of((frozenset([0]), []))
+    floor.hub.screens = Screens(None, "web.1")
+    session, _ = floor.open("person 0")
+    for book in (0, 1):
+        trade = {"book": book, "instrument": 1, "quantity": 5.0}
+        session.control({"type": "what_if", "id": "x", "trades": [trade]})
+    details = [json.loads(act[5]) for act in floor.hub.screens._acts if act[3] == "what_if"]
+    assert [one.get("refused") for one in details] == [None, NOT_PERMITTED]
+    floor.go_on()
     floor.loop.close()
 
 

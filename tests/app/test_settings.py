@@ -4,6 +4,7 @@ import os
 import pytest
 
 from app import settings as settings_room
+from app import standins
 from app.settings import PREFIX, Settings, SettingsError, load, process_mark
 from ingest.address import shown
 
@@ -133,3 +134,18 @@ def test_the_last_database_outlives_its_run(settings):
     settings.data.mkdir()
     settings.run_file.write_text(json.dumps({"pid": 0, "database": "tickglass_20260102_030405"}))
     assert settings_room.last_database(settings) == "tickglass_20260102_030405"
+
+
+def test_pages_beyond_this_machine_ask_who_comes_unless_that_is_wanted(tickglass):
+    assert load(insecure_demo=True).audience == (
+        "Pages are served on this machine alone, to whoever comes: nobody is asked who it is."
+    )
+    given = {"TICKGLASS_LISTEN": "0.0.0.0"}
+    port = str(standins.free_port())
+    refused = tickglass("up", "--port", port, **given)
+    assert refused.returncode != 0
+    assert "to whoever comes: name an access file" in refused.stderr
+    allowed = tickglass("up", "--port", port, "--insecure-demo", **given)
+    assert allowed.returncode != 0  # Without a certificate it does not start all the same.
+    assert "to whoever comes" not in allowed.stderr
+    assert "without encryption" in allowed.stderr

@@ -11,8 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
-from app import probe, standins
+from app import doctor, probe, standins
 from app.settings import load
 from compute.archive import Archive, ArchiveError
 from compute.bus import AsyncBus, Bus, BusError
@@ -150,6 +156,7 @@ def test_kafka_by_certificate_and_by_password(world, tmp_path):
     places += f",SASL_SSL://localhost:{known}"
     kinds = ",".join(f"{one}:{one}" for one in ("PLAINTEXT", "SSL", "SASL_SSL"))
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     lines = {
         "listeners": f"{places},CONTROLLER://127.0.0.1:{cluster.port + 1}",
         "advertised.listeners": places,
@@ -159,16 +166,22 @@ def test_kafka_by_certificate_and_by_password(world, tmp_path):
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": world.ca,
         "listener.name.ssl.ssl.client.auth": "required",
-        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{scram} required;",
         "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{plain} required user_live="{MARKER}";',
     }
     own = tmp_path / "own.properties"
     own.write_text("\n" + "".join(f"{name}={value}\n" for name, value in lines.items()))
     try:
         cluster.start("--properties", own)
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{cluster.port}"})
+        kept = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        user = UserScramCredentialUpsertion("live", kept, MARKER.encode())
+        admin.alter_user_scram_credentials([user])["live"].result(60)
         allowed = (
             f"ssl://localhost:{mutual}{world.mutual}",
             f"sasl_ssl://live@localhost:{known}{world.known}&mechanism=PLAIN",
+            f"sasl_ssl://live@localhost:{known}{world.known}",  # As deploy/roles.md says it.
         )
         for number, given in enumerate(allowed):
             address = load(kafka=given).kafka
@@ -181,11 +194,21 @@ def test_kafka_by_certificate_and_by_password(world, tmp_path):
         wrong = (
             f"ssl://localhost:{mutual}{world.files}",
             f"sasl_ssl://live:x@localhost:{known}{world.files}&mechanism=PLAIN",
+            f"sasl_ssl://live:wr0ng-secret@localhost:{known}{world.files}",
+            f"sasl_ssl://strange@localhost:{known}{world.known}",
         )
-        with ThreadPoolExecutor(2) as pool:  # Each is refused until the client's patience ends.
+        with ThreadPoolExecutor(len(wrong)) as pool:  # Until the client's patience ends.
             asked = [pool.submit(spreads, one) for one in wrong]
             refused = [one.exception() for one in asked]
         assert all(isinstance(error, SourceError) for error in refused), refused
+        for error in refused[2:]:
+            assert "SASL authentication error: Authentication failed" in str(error)
+            assert "SCRAM-SHA-512" in str(error)
+        told = [one for one in doctor.examine(load(kafka=wrong[2])) if one.subject == "kafka"]
+        assert [one.level for one in told if "Authentication failed" in one.text] == [doctor.BAD]
+        assert "wr0ng" not in str((refused, told))
+        fine = [one for one in doctor.examine(load(kafka=allowed[2])) if one.subject == "Kafka"]
+        assert doctor.GOOD in [one.level for one in fine], fine
     finally:
         cluster.close()
 

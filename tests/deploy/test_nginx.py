@@ -23,6 +23,7 @@ class Named(BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = str(self.server.server_address[1]).encode()
+        self.server.heard = self.headers
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -96,6 +97,23 @@ def test_a_browser_stays_at_its_server_and_leaves_one_that_is_gone(front, stack)
     status, said, _ = ask(port, cookie=cookie)
     assert (status, "looks again" in said, 'http-equiv="refresh"' in said) == (503, True, True)
     assert ask(port, f"/link?avoid={other}")[0] == 502
+
+
+@pytest.mark.requires("nginx")
+@pytest.mark.parametrize("path", ["/overview", "/overview/ws", "/link", "/login/once"])
+def test_nobody_says_himself_where_he_comes_from(front, stack, path):
+    """Addresses on record and limits by address rest on these headers."""
+    port, _ = front
+    servers = [serve(stack, one) for one in (port + 1, port + 2)]
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    connection.request("GET", path, headers=forged)
+    assert connection.getresponse().status == 200
+    connection.close()
+    (heard,) = [one.heard for one in servers if hasattr(one, "heard")]
+    assert heard.get_all("X-Forwarded-For") == ["127.0.0.1"]
+    assert heard.get_all("X-Forwarded-Proto") == ["http"]
+    assert heard["Host"] == f"127.0.0.1:{port}"
 
 
 @pytest.mark.requires("nginx")

@@ -6,9 +6,7 @@ import pytest
 
 from app import probe, standins
 from app.settings import ROOT
-from compute.archive import Archive
 from compute.bus import AsyncBus, Bus, BusError
-from tests.clickhouse import ClickHouse
 from tests.web import until
 
 
@@ -128,23 +126,3 @@ def test_no_role_does_more(buses):
     strange = Bus(web.url.partition("web@")[0] + web.url.partition("@")[2].partition("?")[0])
     with pytest.raises(BusError):
         strange.ping()
-
-
-def test_clickhouse_reads_every_statement_of_its_users(secrets, tmp_path):
-    """Its engine parses them; that a server enforces them is its own promise."""
-    lines = (secrets / "users.sql").read_text().splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("--"))
-    statements = [one.strip() for one in text.split(";") if one.strip()]
-    server = ClickHouse(tmp_path).start()
-    try:
-        archive = Archive(server.address)
-        for statement in statements:
-            told = archive.rows("SELECT formatQuery({one:String})", {"one": statement})
-            assert told[0][0].split()[:1] == statement.split()[:1]
-        archive.close()
-    finally:
-        server.kill()
-    granted = [one for one in statements if one.startswith("GRANT")]
-    assert [one for one in granted if one.endswith("tickglass_may_web")] == [
-        "GRANT SELECT ON tickglass.* TO tickglass_may_web"
-    ]

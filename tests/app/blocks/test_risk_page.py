@@ -88,8 +88,63 @@ def test_every_painted_number_is_the_pushed_one(open_page, still, kind) -> None:
             want = group(value, *FORMATS[kind][column])
             assert near(cell["text"], want), (kind, column, value, cell["text"], want)
             checked += 1
-    # A limit has one such column; of an order's two one gives way to the name at this width.
-    assert checked >= len(lines) * (1 if kind in ("limits", "orders") else 2)
+    assert checked >= 2 * len(lines) or kind == "limits"  # A limit has one such column.
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1366, 768), (3840, 2160)])
+def test_names_are_whole_and_figures_give_way_to_them(open_page, still, size) -> None:
+    """Which limit, which order and which alert can be read; what it came to stands beside it."""
+    page = open_risk(open_page, still, viewport={"width": size[0], "height": size[1]})
+    page.wait_for_function("() => tickglass.shortened().length === 0")
+    left = {
+        kind: page.evaluate("(k) => tickglass.panel(k).painter.columns.map((c) => c.name)", kind)
+        for kind in ("limits", "orders")
+    }
+    assert {"name", "use_pct"} <= set(left["limits"])
+    assert {"name", "size", "arrival_bp"} <= set(left["orders"])
+    if size[0] > 1366:
+        assert {"bar", "breach"} <= set(left["limits"])
+        assert {"price", "vwap_bp"} <= set(left["orders"])
+    open_alerts = page.locator(".incidents li.open .what")
+    assert open_alerts.count() > 3
+    assert not open_alerts.evaluate_all(
+        "(all) => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
+    )
+
+
+def test_a_short_table_is_heard_and_sorted_by_keys_alone(open_page, still) -> None:
+    """What is painted is told line by line; Enter takes a line, or sorts by a head."""
+    page = open_risk(open_page, still)
+    grid = page.get_by_role("grid", name="Exposure", exact=True)
+    grid.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    told = """() => { const body = tickglass.panel('exposures').body;
+      return body.querySelector('#' + body.getAttribute('aria-activedescendant'))?.textContent; }"""
+    line = page.evaluate(LINES, "exposures")[1]["cells"]
+    page.wait_for_function(
+        f"(said) => ({told})()?.startsWith(said[0]) && ({told})().includes('Gross M ' + said[1])",
+        arg=[line["name"]["text"], line["gross"]["text"]],
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "(said) => tickglass.panel('key_rates').root.innerText.includes(said)"
+        " || tickglass.panel('exposures').painter.selected >= 0",
+        arg=line["name"]["text"],
+    )
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")  # To the heads.
+    page.keyboard.press("ArrowRight")
+    head = page.evaluate("() => tickglass.panel('exposures').painter.columns[1].name")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        f"(head) => {{ const all = ({LINES})('exposures').map((l) => l.cells[head].value);"
+        " return all.every((v, i) => !i || all[i - 1] >= v); }",
+        arg=head,
+    )
+    description = grid.get_attribute("aria-description")
+    assert description is not None
+    assert description.startswith("Sort by ")
 
 
 def test_positions_are_painted_as_pushed_in_every_set(open_page, still) -> None:

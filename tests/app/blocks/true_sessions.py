@@ -17,6 +17,17 @@ from compute import delta
 from ingest.instrument import Instrument, Reference
 
 
+class Nobody:
+    """A bus on which nobody answers what pages ask, as where `risk` does not run."""
+
+    async def ask_risk(self, message: dict[str, Any]) -> None:
+        """Goes nowhere."""
+
+    async def answer(self, name: str, seconds: float) -> None:
+        """None, after `seconds`."""
+        await asyncio.sleep(seconds)
+
+
 class TrueSessions:
     """A hub that is fed by hand."""
 
@@ -30,7 +41,7 @@ class TrueSessions:
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call in the loop."""
         hear_acks()
-        mirror = Mirror(bus=None)  # type: ignore[arg-type]
+        mirror = Mirror(bus=Nobody())  # type: ignore[arg-type]
         mirror.reference = Reference(Instrument(**row) for row in self.rows)
         mirror.names = json.dumps(self.market.names).encode()
         self.hub = Hub(mirror, loop)
