@@ -164,7 +164,12 @@ class BookHeat extends FigureChart {
 }
 
 class PositionTreemap extends FigureChart {
-  constructor(el, spec, desk) { super(el, spec, desk, 400); el.addEventListener("click", (e) => this.hit(e)); }
+  constructor(el, spec, desk) {
+    super(el, spec, desk, 400);
+    el.addEventListener("click", (e) => this.hit(e));
+    this.byKeys = new PointKeys(this, el, desk, spec.title || "Positions");
+  }
+  choices() { return (this.cells || []).map(([item]) => item.row); }
   absence() { return "No position"; }
   wish() { return { figure: "holdings" }; }
 

@@ -17,6 +17,7 @@ SCRIPTS = (
     *("arrangement.js", "look.js", "menu.js", "blotter.js", "heads.js"),
     *(
         "linekeys.js",
+        "pointkeys.js",
         "lines.js",
         "input.js",
         "chart.js",

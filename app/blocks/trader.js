@@ -186,10 +186,12 @@ class TermChart extends FigureChart {
     this.panel = panel;
     panel.body.addEventListener("click", (e) => {
       const b = this.surface.canvas.getBoundingClientRect(), x = e.clientX - b.x, y = e.clientY - b.y;
-      const near = (this.points || []).reduce((a, p) => ((p.x - x) ** 2 + (p.y - y) ** 2 < ((a?.x ?? 1e9) - x) ** 2 + ((a?.y ?? 1e9) - y) ** 2 ? p : a), null);
+      const near = (this.dots || []).reduce((a, p) => ((p.x - x) ** 2 + (p.y - y) ** 2 < ((a?.x ?? 1e9) - x) ** 2 + ((a?.y ?? 1e9) - y) ** 2 ? p : a), null);
       if (near && (near.x - x) ** 2 + (near.y - y) ** 2 < 900) this.desk.selectInstrument(near.row);
     });
+    this.byKeys = new PointKeys(this, panel.body, desk, panel.spec.title || "Term");
   }
+  choices() { return (this.dots || []).map((p) => p.row); }
   // One of a term follows another without asking anew.
   follow(row) { if (this.data && this.data.columns[0]?.includes(row)) { this.row = row; this.touch(); } else super.follow(row); }
   wish() { return this.row < 0 ? null : { figure: "term", row: this.row, ...(this.spec.yields ? { yields: true } : {}) }; }
@@ -199,7 +201,7 @@ class TermChart extends FigureChart {
     put(this.panel.title, family ? `${spread ? "Spreads" : bond ? "Yields" : kind === 9 ? "Prices" : "Term"} ${family}` : "Term");
     const all = kinOf(data).filter((k) => k.t_ms === k.t_ms && k[name] === k[name]).map((k) => ({ ...k, v: k[name], days: Math.max(1, (k.t_ms - now) / 864e5) })).sort((a, b) => a.days - b.days);
     put(this.panel.note, all.length ? `${spread ? "bp over the curve" : bond ? "% a year" : "mark, and the close before"} · ${all.length} ${bond ? "bonds" : "contracts"}` : "");
-    this.points = [];
+    this.dots = [];
     if (all.length < 2) return this.say(c, data.n ? (bond ? riskAbsence(this.desk) || (spread ? "No spread is known yet" : kind === 9 ? "An index is dealt by its spread: select a bond for yields" : "No yield is known yet") : "One expiry alone: there is no term") : "This instrument has no term", w, h);
     const before = all.map((k) => (bond || !(k.change > -100) ? NaN : k.v / (1 + k.change / 100))), [lo, hi] = reach([...all.map((k) => k.v), ...before]);
     const ref = this.desk.instruments.get(all[0].row), say = (v) => (bond ? num(v, spread ? 0 : 2) : price(v, ref ? Math.min(ref.decimals, 4) : 2, ref ? ref.price_format : 0));
@@ -214,7 +216,7 @@ class TermChart extends FigureChart {
     all.forEach((k, i) => {
       const x = Math.round(X(k.days)), y = Math.round(Y(k.v)), mine = k.row === this.row, tone = bond || !(before[i] === before[i]) ? T.text2 : k.v > before[i] ? T.up : k.v < before[i] ? T.down : T.text2, r = mine ? 4 : 2;
       box(c, x - r, y - r, 2 * r, 2 * r, mine ? T.focus : tone);
-      this.points.push({ x, y, row: k.row });
+      this.dots.push({ x, y, row: k.row });
       const when = k.days > 900 ? Math.round(k.days / 365) + " y" : new Date(k.t_ms).toISOString().slice(2, 7);
       if (x - free > 42) { label(c, SMALL, when, x, h - 5, T.text3, "center"); free = x; }
       if (mine) { const s = (this.desk.instruments.get(k.row)?.symbol || "") + " " + say(k.v), half = width(SMALL_BOLD, s) / 2; label(c, SMALL_BOLD, s, Math.max(half + 2, Math.min(right - half - 2, x)), Math.max(12, y - 9), T.text, "center"); above = x; }
@@ -325,7 +327,9 @@ class PairTiles extends Chart {
       const b = this.surface.canvas.getBoundingClientRect(), one = this.cells.find((k) => e.clientX - b.x >= k.x && e.clientX - b.x < k.x + k.w && e.clientY - b.y >= k.y && e.clientY - b.y < k.y + k.h);
       if (one) desk.selectInstrument(one.row);
     });
+    this.byKeys = new PointKeys(this, panel.body, desk, panel.spec.title || "Pairs");
   }
+  choices() { return this.cells.map((one) => one.row); }
   follows() { this.touch(); }
   ready() { return Array.from(this.feed.rows).filter((row) => this.desk.instruments.get(row)?.asset_class === this.spec.classes[0] && this.desk.instruments.get(row).strike == null); }
 
@@ -382,7 +386,9 @@ class SlippageChart extends Chart {
       const b = this.surface.canvas.getBoundingClientRect(), near = this.points.find((p) => Math.abs(p.x - e.clientX + b.x) < 6 && Math.abs(p.y - e.clientY + b.y) < 6);
       if (near) desk.selectInstrument(near.instrument);
     });
+    this.byKeys = new PointKeys(this, panel.body, desk, panel.spec.title || "Slippage");
   }
+  choices() { return [...new Set([...this.points].sort((a, b) => a.x - b.x).map((p) => p.instrument))]; }
   follows() { this.touch(); }
 
   draw(c, w, h) {

@@ -265,6 +265,44 @@ def test_a_desk_of_classes_stays_with_them(open_page, sessions) -> None:
     assert page.evaluate("() => tickglass.selected()") == tile["row"]
 
 
+@pytest.mark.parametrize(
+    ("desk", "kind"),
+    [("fx", "pairs"), ("rates", "term"), ("execution", "slippage"), ("charts", "position_map")],
+)
+def test_points_of_a_drawing_are_followed_by_keys(
+    open_page, sessions, desk: str, kind: str
+) -> None:
+    """Arrows go through them in the order in which they are read, and it is heard which."""
+    page = open_page(sessions, desk=desk)
+    if kind == "slippage":  # Nothing has been traded here.
+        points = [
+            {"x": x, "y": 9, "instrument": row} for x, row in ((8, 1), (2, 4), (5, 2), (9, 4))
+        ]
+        page.wait_for_function("() => tickglass.panel('slippage')?.painter.said")
+        page.evaluate(
+            "(p) => { tickglass.panel('slippage').painter.draw = () => {};"
+            " tickglass.panel('slippage').painter.points = p; }",
+            points,
+        )
+        assert page.evaluate("() => tickglass.panel('slippage').painter.choices()") == [4, 2, 1]
+    page.wait_for_function(
+        "(kind) => tickglass.panel(kind)?.painter.choices().length > 2", arg=kind
+    )
+    choices = page.evaluate("(kind) => tickglass.panel(kind).painter.choices()", kind)
+    drawing = page.locator(f".panel.{kind} [role=listbox]").first
+    drawing.focus()
+    at = 0
+    for key, to in (("Home", 0), ("ArrowRight", 1), ("ArrowDown", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        at = to
+        page.wait_for_function("(id) => tickglass.followed() === id", arg=choices[at])
+        symbol = page.evaluate("(id) => tickglass.instrument(id).symbol", choices[at])
+        said = drawing.get_by_role("option")
+        assert said.inner_text() == symbol
+        assert said.get_attribute("aria-posinset") == str(at + 1)
+    assert drawing.get_attribute("aria-activedescendant") == said.get_attribute("id")
+
+
 def test_what_a_trader_cannot_see_says_why(open_page, without_risk) -> None:
     """Without risk a manager's panels say so, each in its place; prices go on."""
     page = open_page(without_risk, desk="portfolio")
