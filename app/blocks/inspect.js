@@ -26,6 +26,7 @@ function inspect(desk) {
     // Which server the page hangs on; of each loss the seconds without numbers, and when (wall, ms) new ones were painted.
     link: () => ({ server: desk.link.known?.server, own: Boolean(desk.link.socket), away: desk.link.away, gaps: desk.link.gaps.slice(), backs: desk.link.backs.slice() }),
     renew: () => desk.link.renew(),
+    wish: (message) => desk.control(message),
     filter: () => desk.filter,
     rows: () => Array.from(desk.blotter.feed.rows),
     top: () => desk.blotter.top,

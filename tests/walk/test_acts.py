@@ -24,12 +24,8 @@ from tests.walk.test_desks import LIMIT, LIVE, PATIENCE_MS, saved, until
 from tests.web import Publisher, serving
 from tests.web import until as until_true
 
-# Wishes of a page go by a socket of their own once it has gone on; a test speaks on it as well.
-EAR = """const send = WebSocket.prototype.send;
-WebSocket.prototype.send = function (data) {
-  if (this.url.includes('/link')) window.link = this;
-  return send.call(this, data);
-};"""
+# As the page says what it wishes, by whatever socket it has just then.
+SAY = "(said) => tickglass.wish(said)"
 DOOR = ", from 127.0.0.1"
 TOLD: list[tuple[str, str, str, str]] = [  # Who, what, to what, and what its detail holds.
     ("ann", "sign_in_refused", "", "from 127.0.0.1"),
@@ -107,7 +103,6 @@ def test_what_people_do_is_on_record_once(redis, tmp_path, monkeypatch, tickglas
         at_the_door(address)
         context = browser.new_context(viewport={"width": 1920, "height": 1080})
         context.set_default_timeout(PATIENCE_MS)
-        context.add_init_script(EAR)
         page = context.new_page()
         raised = {**LIMIT, "changed_ms": time.time() * 1e3}
         market.bus.set_alerts(json.dumps([raised]).encode())
@@ -123,16 +118,13 @@ def test_what_people_do_is_on_record_once(redis, tmp_path, monkeypatch, tickglas
         page.goto(f"{address}/overview")
         until(page, LIVE)
         on_a_desk(page, tmp_path)
-        page.evaluate("() => tickglass.renew()")
-        until(page, "() => window.link?.readyState === 1")
         trade = {"book": 0, "instrument": 0, "quantity": 200000}
         for said in (
             {"type": "what_if", "id": "whatif-1", "trades": [trade]},
             {"type": "desk", "do": "take_away", "id": "x", "name": "Morning"},
             {"type": "replay", "id": "replay", "kept": "one that was refused", "person": "eve"},
         ):
-            page.evaluate("(said) => link.send(JSON.stringify(said))", said)
-        page.evaluate("() => fetch('/logout', { method: 'POST', body: '{}' })")
+            page.evaluate(SAY, said)
 
         def found() -> list[dict[str, str]]:
             done = tickglass(
@@ -146,6 +138,8 @@ def test_what_people_do_is_on_record_once(redis, tmp_path, monkeypatch, tickglas
             told = found()
             return [one for one in TOLD if not any(is_of(row, one) for row in told)]
 
+        until_true(lambda: lacking() == TOLD[-1:], 60, lambda: str((lacking(), found())))
+        page.evaluate("() => fetch('/logout', { method: 'POST', body: '{}' })")
         until_true(lambda: not lacking(), 60, lambda: str((lacking(), found())))
         told = found()
         for row in told:
