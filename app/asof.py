@@ -121,7 +121,7 @@ class PastHub(Hub):
         self.playing, self.speed, self.move = False, 1.0, 0
         self.span: tuple[int, int] | None = None
         self.told: Told | None = None
-        self.problem = ""
+        self.problem = self._said = ""
         self.read_ms = 0.0
         self._span_at = -math.inf
         self._beside: int | None = None  # The moment beside which all is read.
@@ -181,8 +181,10 @@ class PastHub(Hub):
 
     def _begin_anew(self, error: Exception) -> None:
         """What was read of the tape is read again: a page that stood still would tell nobody."""
-        say("past", error=error)
         self.problem = f"this moment cannot be shown, {type(error).__name__}: {error}"
+        if self.problem != self._said:  # Ten pictures a second while it plays.
+            say("past", error=error)
+        self._said = self.problem
         self.past, self.told = Past(self.past.archive), None
         self.strip.forget()
         self.tick()

@@ -19,6 +19,7 @@ import numpy as np
 from app import curves, news
 from app.figures import KINDS, Figure, Past
 from app.mirror import Mirror
+from app.process import say
 from app.rights import NOT_PERMITTED, Rights, seen
 from app.view import NO_FEED, section
 
@@ -30,6 +31,9 @@ LOADS_MAX = 2
 _KINDS = {**KINDS, **curves.KINDS, **news.KINDS}
 _HEAD = struct.Struct("<4I")  # bytes of JSON, rows, columns, mode: 0 all, 1 written over by time
 
+
+# What a wish, a row or the record may bring about: it is said on the tile, and other tiles go on.
+_TROUBLES = (ValueError, LookupError, ArithmeticError)
 
 # A figure's own name is the page's: whoever may see something else has another figure of it.
 Key = tuple[Rights, str]
@@ -59,7 +63,8 @@ class Shown:
         """Nothing told yet."""
         self.key, self.figure, self.rights = key, figure, rights
         self.version = 0
-        self.problem = ""
+        self.problem = ""  # Of its past.
+        self.trouble = ""  # Of its present.
         self.due = 0.0
         self.load_due = 0.0 if figure.loads else float("inf")
         self.loading = False
@@ -91,7 +96,8 @@ class Shown:
             equal = (old == rows[known]) | (np.isnan(old) & np.isnan(rows[known]))
             same[known] = equal.all(axis=1)
             rows, mode = rows[~same], 1
-        facts = {"key": self.key, "problem": self.problem, **self.figure.facts}
+        problem = self.problem or self.trouble
+        facts = {"key": self.key, "problem": problem, **self.figure.facts}
         text = json.dumps(facts).encode()
         text += b" " * (-len(text) % 8)
         head = _HEAD.pack(len(text), len(rows), rows.shape[1], mode)
@@ -164,7 +170,12 @@ class Charts:
             self._load(one, now)
         if now >= one.due:
             one.due = now + one.figure.every_s
-            if one.figure.refresh(self.hub.mirror.now_ns()):
+            try:
+                new, trouble = one.figure.refresh(self.hub.mirror.now_ns()), ""
+            except _TROUBLES as error:
+                new, trouble = False, _told_of("cannot be drawn", one, error)
+            if new or trouble != one.trouble:
+                one.trouble = trouble
                 one.moved()
 
     def _load(self, one: Shown, now: float) -> None:
@@ -184,7 +195,10 @@ class Charts:
         error = done.exception()
         problem = f"no history: {error}" if error else ""
         if not error:
-            one.figure.take(done.result())
+            try:
+                one.figure.take(done.result())
+            except _TROUBLES as wrong:
+                error, problem = wrong, _told_of("no history", one, wrong)
         if not error or problem != one.problem:
             one.problem = problem
             one.moved()
@@ -202,6 +216,14 @@ class Charts:
         while True:
             await asyncio.sleep(TURN_SECONDS)
             self.step(time.monotonic())
+
+
+def _told_of(what: str, one: Shown, error: Exception) -> str:
+    """What a tile says of `error`; the log has its place in our code, once."""
+    told = f"{what}: {type(error).__name__}: {error}"
+    if told not in (one.problem, one.trouble):
+        say("figure", error=error, figure=type(one.figure).__name__)
+    return told
 
 
 class _SeenPast:

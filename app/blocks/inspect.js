@@ -1,4 +1,4 @@
-// Law: what benches and tests may read of the page. Nothing here changes the desk.
+// Law: what benches and tests may read of the page, and the few things of it they may do.
 
 // Whether a panel's canvas holds more than its ground: of a table a text, of a picture a colour.
 function painted({ painter, body }) {

@@ -221,8 +221,6 @@ def _block_made(told: Any) -> Block:
             _height(values[key])
     try:
         return kind(**checked)
-    except KeyError:
-        raise
     except ValueError as error:
         raise DeskError(f"{name}: {error}") from None
 

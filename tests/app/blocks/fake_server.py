@@ -80,7 +80,7 @@ class FakeSession:
         elif kind == "what_if":
             if not self.server.deaf:
                 self.answers.append(self.server.market.what_if(message))
-        elif kind not in ("hold", "columns", "group"):  # See --true for what these do.
+        elif "feed" in message and kind not in ("hold", "columns", "group"):  # See --true for these.
             view = self.views[message["feed"]]
             view.update({k: v for k, v in message.items() if k not in ("type", "feed")})
             if kind == "filter":
