@@ -80,7 +80,12 @@ class FakeSession:
         elif kind == "what_if":
             if not self.server.deaf:
                 self.answers.append(self.server.market.what_if(message))
-        elif "feed" in message and kind not in ("hold", "columns", "group"):  # See --true for these.
+        elif "feed" in message and kind not in (
+            # What hold, columns and group do is seen with --true.
+            "hold",
+            "columns",
+            "group",
+        ):  # See --true for these.
             view = self.views[message["feed"]]
             view.update({k: v for k, v in message.items() if k not in ("type", "feed")})
             if kind == "filter":
