@@ -41,6 +41,8 @@ BY_NAME = {table.name: table for table in TABLES}
 class FakeSession:
     """One page: its viewport, sort and filter; sends everything that differs from what it sent."""
 
+    WITH_TRUE_ONLY = ("hold", "columns", "group")  # See --true for what these do.
+
     def __init__(self, server: "Fake", spec: dict[str, Any], document: Any) -> None:
         self.server, self.spec, self.document = server, spec, document
         self.reference = server.reference
@@ -80,12 +82,7 @@ class FakeSession:
         elif kind == "what_if":
             if not self.server.deaf:
                 self.answers.append(self.server.market.what_if(message))
-        elif "feed" in message and kind not in (
-            # What hold, columns and group do is seen with --true.
-            "hold",
-            "columns",
-            "group",
-        ):  # See --true for these.
+        elif "feed" in message and kind not in self.WITH_TRUE_ONLY:
             view = self.views[message["feed"]]
             view.update({k: v for k, v in message.items() if k not in ("type", "feed")})
             if kind == "filter":
