@@ -5,13 +5,13 @@ from app.blocks import (
     Bars,
     Books,
     Chart,
-    Curve,
     Desk,
     Exposure,
     Feed,
     Glass,
     Grid,
     News,
+    PnlCurve,
     Treemap,
 )
 
@@ -50,6 +50,6 @@ Desk(
             },
         )
     ],
-    foot=[Curve("P&L today"), Treemap("Exposure map")],
+    foot=[PnlCurve("P&L today", height=161, narrow=150), Treemap("Exposure map")],
     right=[Chart(), News(), Feed(narrow=None), Glass()],
 ).servable()

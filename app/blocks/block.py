@@ -300,22 +300,6 @@ class Glass(Block):
 
 
 @dataclass(frozen=True, slots=True)
-class Curve(Block):
-    """Sum of P&L over the time this page has been open."""
-
-    title: str = "P&L"
-    note: str = "USD M, since this page was opened"
-    height: int = 161
-    narrow: int | None = 150
-
-    kind = "curve"
-
-    def needs(self) -> list[tuple[str, Sequence[str]]]:
-        """P&L of the classes."""
-        return [(CLASSES.name, ("pnl",))]
-
-
-@dataclass(frozen=True, slots=True)
 class Treemap(Block):
     """Area is gross exposure of a class, tint is its P&L over gross."""
 

@@ -152,58 +152,6 @@ class PriceChart extends Chart {
   }
 }
 
-// Sum of P&L by the second, kept by this page; the newest hour in seconds is 3,600 points.
-const CURVE_MAX = 3600;
-class PnlCurve extends Chart {
-  constructor(el) { super(el, 900); this.points = []; }
-
-  add(t, v) {
-    if (v !== v) return;
-    this.points.push([t, v / 1e6]);
-    if (this.points.length > CURVE_MAX) this.points = this.points.filter((_, i) => i % 2 === 1);
-    this.touch();
-  }
-
-  draw(c, w, h) {
-    const p = this.points, right = w - 56, foot = h - 20, top = 10;
-    if (p.length < 2) return this.say(c, "Collecting", w, h);
-    const values = p.map((q) => q[1]), end = values[values.length - 1];
-    let lo = Math.min(...values), hi = Math.max(...values);
-    // Nought belongs to the picture when it is near; else the line stands alone, without a wash.
-    const near = Math.min(Math.abs(lo), Math.abs(hi)) < 2 * (hi - lo) || lo * hi <= 0;
-    if (near) [lo, hi] = [Math.min(lo, 0), Math.max(hi, 0)];
-    const room = (hi - lo) * 0.1 || Math.abs(hi) * 0.01 || 1;
-    [lo, hi] = [lo - room, hi + room];
-    const t0 = p[0][0], t1 = p[p.length - 1][0];
-    const Y = (v) => top + ((hi - v) / (hi - lo)) * (foot - top), X = (t) => 8 + ((t - t0) / (t1 - t0)) * (right - 16);
-    const step = stepFor(hi - lo, foot - top, 34), places = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 2 : 1;
-    for (let v = Math.ceil(lo / step) * step; v < hi; v += step) {
-      const y = Math.round(Y(v)), zero = Math.abs(v) < step / 2;
-      box(c, 0, y, right, 1, zero ? T.edge : T.lift);
-      if (Math.abs(y - Y(end)) > 13) label(c, SMALL, zero ? "0" : signed(v, places), right + 6, y + 4, T.text3);
-    }
-    const zero = Math.max(top, Math.min(foot, Y(0)));
-    for (const rise of [true, false]) {
-      c.save();
-      c.beginPath();
-      c.rect(0, rise ? 0 : Y(0), right, rise ? Math.max(0, Y(0)) : Math.max(0, h - Y(0)));
-      c.clip();
-      c.beginPath();
-      c.moveTo(X(t0), zero);
-      for (const [t, v] of p) c.lineTo(X(t), Y(v));
-      c.lineTo(X(t1), zero);
-      c.fillStyle = rise ? T["up-wash"] : T["down-wash"];
-      c.globalAlpha = near ? 0.6 : 0; c.fill(); c.globalAlpha = 1;
-      line(c, p.map(([t, v]) => [X(t), Y(v)]), rise ? T.up : T.down, 1.5);
-      c.restore();
-    }
-    box(c, 0, foot, w, 1, T.line);
-    box(c, right, Y(end) - 8, 56, 16, T.text);
-    label(c, SMALL_BOLD, signed(end, places), right + 6, Y(end) + 4, T.panel);
-    PriceChart.prototype.times.call(this, c, t0, t1, X, right, h);
-  }
-}
-
 // Squares by size: area gross, tint P&L over gross, one common scale.
 class ExposureMap extends Chart {
   constructor(el, spec, feed) {

@@ -125,7 +125,6 @@ class Desk extends Choices {
         grid: () => this.makeBlotter(panel, grid(spec.table)),
         bars: () => Object.assign(new Bars(body, spec, grid(spec.table), this), { onScroll: () => this.wake() }),
         chart: () => this.makeChart(panel),
-        curve: () => (this.curve = new PnlCurve(body)),
         map: () => new ExposureMap(body, spec, grid("classes")),
         glass: () => (this.glass = new GlassChart(body, this.latency)),
         feed: () => { this.feedPanel = new FeedPanel(body, this); return null; },
@@ -407,7 +406,6 @@ class Desk extends Choices {
     this.strip.healthUpdate();
     this.latency.turn();
     this.feedPanel?.update();
-    this.curve?.add(this.health.now(), this.classSum("pnl"));
     this.glass?.touch();
     this.blotter?.touch(-1);
     for (const panel of this.panels) if (panel.painter && RISK_PANELS[panel.spec.kind]) { riskState(panel, this); if (!panel.painter.count?.()) panel.painter.touch(-1); }

@@ -19,7 +19,6 @@ function tableOf(panel, desk) {
   if (painter instanceof Sheet && painter.columns) return sheetTable(painter);
   if (painter?.data?.columns && painter.data.n) return figureTable(painter, desk);
   if (painter instanceof PriceChart) return { ...columnsTable(["moment", "last", "vwap", "volume"], ["t_ms", "last", "vwap", "volume"].map((name) => desk.series[name]), true), of: desk.instruments.get(desk.series.row)?.symbol };
-  if (painter instanceof PnlCurve) return columnsTable(["moment", "pnl"], [0, 1].map((k) => painter.points.map((p) => p[k])), true, ["", "USD M"]);
   const exposures = () => desk.feeds[desk.panels.find((p) => p.spec.kind === "exposures")?.spec.feeds.main];
   const feed = desk.feeds[panel.spec.feeds?.main] || { map: () => desk.classes, key_rates: exposures }[panel.spec.kind]?.();
   if (feed) return feedTable(feed);

@@ -38,6 +38,7 @@ TYPES: dict[str, type[Block]] = {
     and issubclass(found, Block)
     and found not in _NO_TYPES
 }
+_FORMER = {"Curve": "PnlCurve"}  # Names in desks that were kept before 0.9.1.
 # What cannot be added as it is: these want columns of whoever writes a layout.
 _WRITTEN = {"Grid", "Bars", "Strip"}
 
@@ -202,6 +203,8 @@ def _block_made(told: Any) -> Block:
     if not isinstance(told, list | tuple) or len(told) != 2 or not isinstance(told[1], Mapping):
         raise DeskError(f"{told!r:.60} is no block")
     name, values = told
+    if isinstance(name, str):
+        name = _FORMER.get(name, name)
     kind = TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise DeskError(f"there is no block {name!r:.40}")

@@ -3,7 +3,7 @@
 // the page is loaded anew, so that nothing of before stays on the glass.
 
 const WITHHELD = "not permitted", WITHHELD_CELL = "n/p";
-const TABLES_OF = { curve: ["classes"], map: ["classes"], pnl: ["books"], alerts: ["limits"] }; // Of tiles that have no feed of their own.
+const TABLES_OF = { map: ["classes"], pnl: ["books"], alerts: ["limits"] }; // Of tiles that have no feed of their own.
 
 class RightsView {
   constructor(desk) { [this.desk, this.told, this.key] = [desk, null, null]; }

@@ -1,6 +1,6 @@
 """The overview with a grid of 15 columns that all change at once, for `bench painter`."""
 
-from app.blocks import Books, Chart, Curve, Desk, Exposure, Feed, Glass, Grid, Treemap
+from app.blocks import Books, Chart, Desk, Exposure, Feed, Glass, Grid, PnlCurve, Treemap
 
 COLUMNS = ["bid_size", "bid", "ask", "ask_size", "last", "change", "vwap", "vs_vwap", "volatility"]
 MORE = ["volume", "vwap_1m", "vwap_5m", "realised", "trades", "last_size"]
@@ -9,7 +9,7 @@ Desk(
     "Dense",
     left=[Books(), Exposure()],
     centre=[Grid("Dense", columns=[*COLUMNS, *MORE])],
-    foot=[Curve("P&L today"), Treemap("Exposure map")],
+    foot=[PnlCurve("P&L today", height=161, narrow=150), Treemap("Exposure map")],
     right=[Chart(), Feed(), Glass()],
     widths=(220, 300, 220, 300),
 ).servable()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.blocks import Desk, Feed, Grid, Stock, Term
+from app.blocks import Desk, Feed, Grid, PnlCurve, Stock, Term
 from app.blocks.desk import describe
 from app.blocks.personal import DeskError, arranged, catalogue, in_room, made, python, told
 from app.check import check
@@ -113,3 +113,10 @@ def test_every_block_of_the_catalogue_can_be_added() -> None:
         assert said.endswith(".")
         assert made(told(desk)).spec()["feeds"] == desk.spec()["feeds"]
         assert replace(desk.right[0], height=0).height == 0
+
+
+def test_a_desk_kept_under_a_blocks_former_name_is_whole() -> None:
+    """Curve is PnlCurve now: whoever kept a desk with it finds it there."""
+    data = told(Desk("Mine", centre=[Grid()], foot=[PnlCurve("P&L today", height=161)]))
+    data["foot"][0][0] = "Curve"
+    assert made(data).foot == [PnlCurve("P&L today", height=161)]
