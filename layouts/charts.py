@@ -1,9 +1,11 @@
 """Desk: one instrument seen from all sides, and the fund beside it."""
 
 from app.blocks import (
+    AsOf,
     Candles,
     Depth,
     Desk,
+    Filter,
     Grid,
     Heatmap,
     Ladder,
@@ -18,7 +20,9 @@ QUOTES = ["bid_size", "bid", "ask", "ask_size", "last", "change", "vs_vwap", "vo
 Desk(
     "Charts",
     left=[
-        Depth(height=499, narrow=339),
+        Filter(),
+        AsOf(),
+        Depth(height=399, narrow=239),
         PositionMap(),
     ],
     centre=[

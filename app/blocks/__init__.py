@@ -1,6 +1,6 @@
 """Door: the public vocabulary of desks. A layout imports from here and from nowhere else."""
 
-from app.blocks.around import News, Notes, Selectors
+from app.blocks.around import AsOf, Filter, News, Notes, Selectors
 from app.blocks.block import (
     Bars,
     Block,
@@ -54,6 +54,7 @@ from ingest.instrument import AssetClass
 
 __all__ = [
     "Alerts",
+    "AsOf",
     "AssetClass",
     "Attribution",
     "Bars",
@@ -74,6 +75,7 @@ __all__ = [
     "Exposure",
     "Exposures",
     "Feed",
+    "Filter",
     "Glass",
     "Grid",
     "Heatmap",

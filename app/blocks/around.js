@@ -1,5 +1,5 @@
 // Law: what stands around the numbers. What happened, newest first; what a person writes down; and
-// menus of what is looked at, which all that can follow.
+// what is looked at, and of when: menus, a filter, a moment of the past.
 
 const NEWS_TICK_MS = 500, OWN_NEWS_MAX = 40, TYPED_MS = 400;
 const NEWS_KINDS = [["All", ""], ["States", "state"], ["Moves", "move"], ["Limits", "limit"]];
@@ -110,4 +110,49 @@ function selectors(panel, desk) {
   return null;
 }
 
-Object.assign(FIGURE_PANELS, { news: (panel, desk) => { new NewsList(panel, desk); return null; }, notes, selectors });
+// Search and classes of the desk's grid, as a tile: the same filter as in the grid's head.
+function filterTile(panel, desk) {
+  const search = el("input", { type: "search", class: "field", placeholder: "Symbol, or currency:EUR", "aria-label": "Lines that have", spellcheck: "false", autocomplete: "off" });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": "Classes shown" }), clear = el("button", { class: "act", onclick: () => desk.clearFilter() }, "Clear filter");
+  let typing = 0, made = null;
+  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => desk.setFilter({ text: search.value.trim() }), TYPED_MS / 3); });
+  search.addEventListener("keydown", (e) => {
+    if (e.key === "Escape") desk.clearFilter();
+    if (e.key === "Escape" || e.key === "Enter") desk.blotterPanel?.body.focus();
+    e.stopPropagation();
+  });
+  panel.body.append(el("div", { class: "fields" }, search, clear), chips);
+  const show = () => {
+    const { text, classes } = desk.filter, all = classes.length === desk.base.length;
+    if (!made && desk.blotter) { // The grid may come after this tile.
+      made = desk.blotter instanceof Positions ? [] : desk.base.length ? desk.base : CLASS_CODES.map((_, id) => id);
+      if (made.length > 1) chips.append(...[-1, ...made].map((id) => el("button", { title: CLASS_NAMES[id] || "Every class", onclick: () => (id < 0 ? desk.setFilter({ classes: [...desk.base] }) : desk.toggleClass(id)) }, CLASS_CODES[id] || "All")));
+    }
+    [...chips.children].forEach((chip, k) => chip.setAttribute("aria-pressed", String(k ? !all && classes.includes(made[k - 1]) : all)));
+    clear.hidden = !desk.filtering;
+    if (!search.matches(":focus")) search.value = text;
+  };
+  panel.namesCame = show;
+  desk.onChoice.push(show);
+  return null;
+}
+
+// A moment on the tape, as a tile: typed, or so long before what is shown.
+const BACK = [["1 m", 60_000], ["5 m", 300_000], ["15 m", 900_000], ["1 h", 3_600_000], ["1 d", 86_400_000]];
+function asOfTile(panel, desk) {
+  const { past } = desk, shown = () => (past.on ? past.now() : Date.now());
+  const show = (ms) => (past.on ? past.go({ ts_ms: ms, playing: false }) : past.enter(ms));
+  const typed = () => {
+    const ms = pastMoment(clock.value, shown());
+    if (ms === ms) show(ms);
+    put(panel.note, ms === ms ? "" : "say 14:03:02.113");
+  };
+  const clock = el("input", { class: "field", spellcheck: "false", autocomplete: "off", placeholder: "14:03:02.113, UTC", "aria-label": "Moment to show, UTC", title: "14:03:02.113 or 2026-11-22T14:03:02.113, UTC; Enter goes there" });
+  clock.addEventListener("keydown", (e) => { if (e.key === "Enter") typed(); if (e.key === "Escape") desk.blotterPanel?.body.focus(); e.stopPropagation(); });
+  panel.body.append(
+    el("div", { class: "fields" }, clock, el("button", { class: "act", onclick: typed }, "Show"), past.on ? el("button", { class: "act", onclick: () => past.leave() }, "Live") : ""),
+    el("div", { class: "chips", role: "group", "aria-label": "Back by" }, ...BACK.map(([name, ms]) => el("button", { "aria-label": name + " back", onclick: () => show(shown() - ms) }, "\u2212" + name))));
+  return null;
+}
+
+Object.assign(FIGURE_PANELS, { filter: filterTile, as_of: asOfTile, news: (panel, desk) => { new NewsList(panel, desk); return null; }, notes, selectors });

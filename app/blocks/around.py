@@ -1,7 +1,8 @@
 """Shape: the blocks around the numbers: what happened, what is written down, what is chosen.
 
 They hold no table of the market. What happened is a figure of the server (app/news.py) and what the
-page itself knows; notes are text of the desk; selectors choose for all blocks that follow.
+page itself knows; notes are text of the desk; selectors, filter and moment choose for all blocks
+that follow.
 """
 
 from collections.abc import Sequence
@@ -66,3 +67,26 @@ class Selectors(Block):
     def spec(self) -> dict[str, Any]:
         """Names of the menus, each with the number of its scope."""
         return Block.spec(self) | {"of": [[name, SCOPES.index(name)] for name in self.of]}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Block):
+    """Search and classes of the desk's grid, in a tile: the same filter as in the grid's head."""
+
+    title: str = "Filter"
+    height: int = 99
+    narrow: int | None = 99
+
+    kind = "filter"
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf(Block):
+    """The desk as it was at a moment that is typed, or so long before what is shown."""
+
+    title: str = "As of"
+    note: str = "UTC"
+    height: int = 69
+    narrow: int | None = 69
+
+    kind = "as_of"

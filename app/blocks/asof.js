@@ -6,6 +6,11 @@ const PAST_SPEEDS = [0.25, 0.5, 1, 2, 5, 10, 30, 60];
 const PAST_SPAN_MS = 3_600_000; // The slider reaches over so much, around what is shown.
 const PAST_ENTRY_MS = 10_000; // Where one enters: so long ago is surely on the tape.
 const pastText = (ms) => new Date(ms).toISOString().slice(0, 23);
+// Of what was typed, the day being that of `beside` where none is said; NaN where it is no moment.
+function pastMoment(typed, beside) {
+  const text = typed.trim().replace(" ", "T"), day = pastText(beside).slice(0, 11);
+  return Date.parse((/^\d{1,2}:/.test(text) ? day + text.padStart(text[1] === ":" ? text.length + 1 : 0, "0") : text) + (/[zZ]|[+-]\d\d:\d\d$/.test(text) ? "" : "Z"));
+}
 
 class AsOf {
   constructor(desk) {
@@ -79,8 +84,7 @@ class AsOf {
   }
 
   typed() {
-    const text = this.clock.value.trim().replace(" ", "T"), day = pastText(this.now()).slice(0, 11);
-    const ms = Date.parse((/^\d{1,2}:/.test(text) ? day + text.padStart(text[1] === ":" ? text.length + 1 : 0, "0") : text) + (/[zZ]|[+-]\d\d:\d\d$/.test(text) ? "" : "Z"));
+    const ms = pastMoment(this.clock.value, this.now());
     if (ms === ms) this.go({ ts_ms: ms, playing: false });
     else this.note.textContent = "No moment: say 14:03:02.113 or 2026-11-22T14:03:02.113";
   }

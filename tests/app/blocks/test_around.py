@@ -114,3 +114,39 @@ def test_menus_choose_for_all_that_follow(open_page, sessions) -> None:
         "() => tickglass.filter().currency === 'EUR' && tickglass.filter().books.length > 1"
     )
     assert strategy.input_value() == other.get_by_role("combobox", name="Strategy").input_value()
+
+
+def test_the_filter_of_a_tile_is_that_of_the_grid(open_page, sessions) -> None:
+    """Words and classes from the tile, told back in the grid's head, and cleared in one go."""
+    page = open_page(sessions, desk="charts")
+    every = page.evaluate("() => tickglass.lineTotal()")
+    words = page.get_by_role("searchbox", name="Lines that have")
+    words.fill("AAPL")
+    page.wait_for_function("() => tickglass.filter().text === 'AAPL'")
+    page.wait_for_function("(every) => tickglass.lineTotal() < every", arg=every)
+    words.press("Enter")
+    assert page.evaluate("() => tickglass.panel('grid').body.matches(':focus')")
+    classes = page.get_by_role("group", name="Classes shown")
+    classes.get_by_role("button", name="FX", exact=True).click()
+    page.wait_for_function("() => tickglass.filter().classes.length === 1")
+    assert classes.locator("[aria-pressed=true]").inner_text() == "FX"
+    page.locator(".fields").get_by_role("button", name="Clear filter").click()
+    page.wait_for_function("(every) => tickglass.lineTotal() === every", arg=every)
+    assert words.input_value() == ""
+    assert classes.locator("[aria-pressed=true]").inner_text() == "All"
+
+
+def test_the_moment_of_a_tile_opens_the_past(open_page, sessions) -> None:
+    """A moment that is typed, or so long ago; what is no moment is said to be none."""
+    page = open_page(sessions, desk="charts")
+    clock = page.get_by_role("textbox", name="Moment to show, UTC")
+    clock.fill("noon")
+    clock.press("Enter")
+    page.wait_for_function("() => tickglass.panel('as_of').root.innerText.includes('say 14:03')")
+    assert "asof=" not in page.url
+    clock.fill("2026-11-22 09:03:02.113")
+    with page.expect_navigation(url="**asof=2026-11-22T09:03:02.113**", wait_until="commit"):
+        clock.press("Enter")
+    page = open_page(sessions, desk="charts")
+    with page.expect_navigation(url="**asof=**", wait_until="commit"):
+        page.get_by_role("group", name="Back by").get_by_role("button", name="15 m back").click()
