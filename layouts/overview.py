@@ -50,6 +50,6 @@ Desk(
             },
         )
     ],
-    foot=[PnlCurve("P&L today", height=161, narrow=150), Treemap("Exposure map")],
+    foot=[PnlCurve(height=161, narrow=150, span=30), Treemap("Exposure map")],
     right=[Chart(), News(), Feed(narrow=None), Glass()],
 ).servable()

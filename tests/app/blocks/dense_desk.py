@@ -9,7 +9,7 @@ Desk(
     "Dense",
     left=[Books(), Exposure()],
     centre=[Grid("Dense", columns=[*COLUMNS, *MORE])],
-    foot=[PnlCurve("P&L today", height=161, narrow=150), Treemap("Exposure map")],
+    foot=[PnlCurve(height=161, narrow=150, span=30), Treemap("Exposure map")],
     right=[Chart(), Feed(), Glass()],
     widths=(220, 300, 220, 300),
 ).servable()
