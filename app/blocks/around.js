@@ -129,6 +129,8 @@ function filterTile(panel, desk) {
       if (made.length > 1) chips.append(...[-1, ...made].map((id) => el("button", { title: CLASS_NAMES[id] || "Every class", onclick: () => (id < 0 ? desk.setFilter({ classes: [...desk.base] }) : desk.toggleClass(id)) }, CLASS_CODES[id] || "All")));
     }
     [...chips.children].forEach((chip, k) => chip.setAttribute("aria-pressed", String(k ? !all && classes.includes(made[k - 1]) : all)));
+    search.disabled = !desk.blotter;
+    put(panel.note, desk.blotter ? "" : "this desk has no grid");
     clear.hidden = !desk.filtering;
     if (!search.matches(":focus")) search.value = text;
   };

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from compute.table import INSTRUMENTS
 from ingest.universe import universe
@@ -192,9 +193,8 @@ def test_groups_sum_what_can_be_summed_and_open_and_shut(open_page, sessions) ->
     settle(page)
     assert [line["group"] for line in glass(page)[:2]] == [0, 1]
     assert page.evaluate("() => tickglass.arrangement().shut") == [0]
-    page.wait_for_timeout(1000)
     head = page.get_by_role("grid", name="Blotter").get_by_role("row").nth(1)
-    assert head.get_attribute("aria-expanded") == "false"
+    expect(head).to_have_attribute("aria-expanded", "false")  # Told within the second.
     page.keyboard.press("f")
     page.keyboard.type("AAP")
     settle(page)
