@@ -118,6 +118,12 @@ def _config(brokers: str) -> dict[str, object]:
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
+        # By itself the client looks for a dead leader's successor once a second, and may lose it
+        # again for the next; asked for all the time, it is found when there is one.
+        "topic.metadata.refresh.interval.ms": 250,
+        "topic.metadata.refresh.fast.interval.ms": 50,
+        "retry.backoff.ms": 20,
+        "retry.backoff.max.ms": 200,
         "socket.timeout.ms": ANSWER_MS,
         "socket.connection.setup.timeout.ms": ANSWER_MS,
         "api.version.request.timeout.ms": ANSWER_MS,
