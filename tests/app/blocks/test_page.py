@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from compute.table import INSTRUMENTS, State
 from ingest.universe import universe
@@ -242,7 +243,7 @@ def test_a_silent_feed_and_a_silent_server_are_said(open_page, moving) -> None:
     moving.ask(still=True)
     page.wait_for_function(wait, arg="FEED SILENT", timeout=8000)
     assert tag.inner_text().startswith("FEED SILENT")
-    assert "FEED SILENT" in page.locator(".panel.grid .tag").inner_text()
+    expect(page.locator(".panel.grid .tag")).to_contain_text("FEED SILENT")
     moving.ask(still=False)
     page.wait_for_function(wait, arg="LIVE", timeout=8000)
     moving.ask(still=True)
