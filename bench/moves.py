@@ -9,6 +9,7 @@ repeats must be 0.
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,8 @@ from compute.bus import Bus
 
 COUNTS = (2, 3, 4, 1, 2)  # Workers, one number after the other.
 PARTITIONS, RATE = 4, 20_000
-REST_SECONDS, MOVE_SECONDS = 4.0, 6.0
+REST_SECONDS, AFTER_SECONDS, MOVE_SECONDS_MAX = 4.0, 3.0, 60.0
+LOOK_SECONDS, FRESH_MS = 0.2, 2_500.0
 KILLED_SECONDS = 8.0
 SILENT_MS_MAX = 1_000.0
 ASK_SECONDS = 60.0
@@ -41,7 +43,7 @@ def measure(rate: int) -> dict[str, Any]:
             silence = Silence(bus, "shard")
             settle(bus)
             rest = silence.during(REST_SECONDS)
-            moved = [(count, _move(silence, data, count)) for count in COUNTS]
+            moved = [(count, _move(silence, bus, data, count)) for count in COUNTS]
             kill(process.pid, "live")
             killed = silence.during(KILLED_SECONDS)
             told = reports.of(bus.health(), "live")
@@ -55,14 +57,49 @@ def measure(rate: int) -> dict[str, Any]:
     }
 
 
-def _move(silence: Silence, data: Path, count: int) -> float:
-    """Have so many workers; the longest silence meanwhile, ms."""
+def _move(silence: Silence, bus: Bus, data: Path, count: int) -> float:
+    """Have so many workers; the longest silence until each has its part and a while after, ms."""
     words = ["-m", "app", "workers", "--live", str(count), "--data", str(data / "run")]
     asked = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+    dealt, moved_at = Dealt(bus, count), 0.0
+
+    def over() -> bool:
+        nonlocal moved_at
+        if not moved_at and dealt():
+            moved_at = time.monotonic()
+        return bool(moved_at) and time.monotonic() > moved_at + AFTER_SECONDS
+
     try:
-        return silence.during(MOVE_SECONDS)
+        return max(silence.until(over).values())
     finally:
         asked.wait(ASK_SECONDS)
+
+
+class Dealt:
+    """Whether so many workers are there, each with its part, by what they tell once a second."""
+
+    def __init__(self, bus: Bus, count: int) -> None:
+        """Not looked yet."""
+        self.bus, self.count = bus, count
+        self._look_at, self._end = 0.0, time.monotonic() + MOVE_SECONDS_MAX
+
+    def __call__(self) -> bool:
+        """Looks LOOK_SECONDS apart; SystemExit where it does not come to that."""
+        now = time.monotonic()
+        if now > self._end:
+            raise SystemExit(f"no {self.count} workers of live within {MOVE_SECONDS_MAX:.0f} s")
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_SECONDS
+        told = {k: row for k, row in self.bus.health().items() if k.startswith("live.")}
+        newest = max((row["now_ms"] for row in told.values()), default=0.0)
+        parts = [row["partitions"] for row in told.values() if row["now_ms"] > newest - FRESH_MS]
+        sizes = [len(part) for part in parts]
+        return (
+            len(sizes) == self.count
+            and sorted(sum(parts, [])) == list(range(PARTITIONS))
+            and max(sizes) - min(sizes) <= 1
+        )
 
 
 def holds(figures: dict[str, Any]) -> bool:

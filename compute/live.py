@@ -6,10 +6,10 @@ means that pages show age; the engine goes on and the next cut after its return 
 """
 
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -189,14 +189,13 @@ class Live:
             self._report(now)
         return count
 
-    def hand_over(self) -> Thread:
-        """Tell all that was taken and keep the state: whoever comes next goes on from here.
-
-        Answers who keeps it; it is kept when that has ended.
-        """
+    def hand_over(self) -> None:
+        """Tell all that was taken and keep the state: whoever comes next goes on from here."""
         self._image_due = self._total_at = 0.0
+        self._checkpoint_due = math.inf
         self._cut(time.monotonic())
-        return self._save()
+        self.saver.wait(self.engine)  # One of before must not come after this one.
+        self._keeper()(self.engine)
 
     def patience_s(self) -> float:
         """How long the next poll may wait: until a cut is due, or for the next frame of a burst.
@@ -300,10 +299,10 @@ class Live:
             self._image_due = now + IMAGE_SECONDS
         if now >= self._checkpoint_due and not self.saver.busy:
             self._checkpoint_due = now + CHECKPOINT_SECONDS
-            self._save()
+            self.saver.save(self.engine, self._keeper())
 
-    def _save(self) -> Thread:
-        """Keep the state as it stands."""
+    def _keeper(self) -> Callable[[Engine], None]:
+        """What keeps the state of an engine that stands as ours does now."""
         positions = dict(self.positions)
         note = {
             "log": self.frames.log,
@@ -316,7 +315,7 @@ class Live:
                 state = pack(Checkpoint(positions, note, engine.checkpoint()))
                 self.bus.save(self.worker, state)
 
-        return self.saver.save(self.engine, keep)
+        return keep
 
     def _report(self, now: float) -> None:
         now_ns = self.now_ns()

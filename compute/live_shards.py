@@ -7,7 +7,6 @@ market data alone moves needs nobody, and is bit for bit the same however shards
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,9 +69,9 @@ class LiveShards:
             saver=self.saver,
         )
 
-    def close(self, loop: Live) -> Thread:
-        """Tell all that was taken; who keeps the state, while the others go on."""
-        return loop.hand_over()
+    def close(self, loop: Live) -> None:
+        """Tell all that was taken, and keep the state."""
+        loop.hand_over()
 
     def pause_s(self, loops: Iterable[Live]) -> float:
         """Until a cut of any of them is due."""

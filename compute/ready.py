@@ -79,6 +79,7 @@ class Saver:
     def __init__(self) -> None:
         """No room yet."""
         self._copy: Engine | None = None
+        self._of: Engine | None = None
         self._thread: threading.Thread | None = None
 
     def make_room(self, engine: Engine) -> None:
@@ -91,15 +92,15 @@ class Saver:
         """Whether one is being packed and sent."""
         return self._thread is not None and self._thread.is_alive()
 
-    def save(self, engine: Engine, keep: Callable[[Engine], None]) -> threading.Thread:
+    def save(self, engine: Engine, keep: Callable[[Engine], None]) -> None:
         """Have `keep` called in a thread, with the engine as it stands now; waits while busy."""
         self.wait()
         copy = self._copy = engine.freeze(self._copy)
+        self._of = engine
         self._thread = threading.Thread(target=keep, args=(copy,), name="checkpoint", daemon=True)
         self._thread.start()
-        return self._thread
 
-    def wait(self) -> None:
-        """Until what was begun is kept."""
-        if self._thread is not None:
+    def wait(self, engine: Engine | None = None) -> None:
+        """Until what was begun is kept; of this engine, where one is named."""
+        if self._thread is not None and (engine is None or engine is self._of):
             self._thread.join()

@@ -2,15 +2,15 @@
 
 Enters: shards, by compute/share.py. For each a loop is made, the very one that runs alone where
 there is one worker (compute/live.py, compute/record.py), and steps in turn with the others. A
-shard that goes is closed first: what was taken of it is told or recorded, its state is kept (by a
-thread, so that the other shards go on), and only then it is let go; whoever takes it goes on from
-there. One that was lost, because this
-process slept, is dropped as it stands: what it would still say is fenced.
+shard that goes is closed first: what was taken of it is told or recorded, its state is kept, and
+only then it is let go; whoever takes it goes on from there. The other shards wait meanwhile, for a
+tenth of a second: beside them, by a thread, it took up to a second, in which its numbers stood
+still. One that was lost, because this process slept, is dropped as it stands: what it would still
+say is fenced.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from threading import Thread
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -38,8 +38,8 @@ class Kind(Protocol):
     def make(self, shard: Shard, tell: Callable[[dict[str, Any]], bool]) -> Loop:
         """The loop of a shard, standing where the former one ended; `tell` takes its health."""
 
-    def close(self, loop: Loop) -> Thread | None:
-        """Tell or record what was taken, and keep the state: None, or who is still at it."""
+    def close(self, loop: Loop) -> None:
+        """Tell or record what was taken, and keep the state."""
 
     def pause_s(self, loops: Iterable[Loop]) -> float:
         """How long the next poll may wait."""
@@ -69,7 +69,6 @@ class Worker:
         self.now_ns, self.monotonic, self.sleep = now_ns, monotonic, sleep
         self.loops: dict[int, Loop] = {}
         self.moves = 0  # Shards taken and closed.
-        self._closing: dict[int, Thread | None] = {}  # Who keeps their state.
         self._healths: dict[int, dict[str, Any]] = {}
         self._forgotten: set[int] = set()
         self._health_due = 0.0
@@ -97,27 +96,15 @@ class Worker:
     def close(self) -> None:
         """Leave the group: others may have each shard as soon as it is closed."""
         self.share.leave()
-        for number in [*self._closing, *self.loops]:
-            if number in self.loops:
-                self._close(number)
-            if (keeping := self._closing.pop(number)) is not None:
-                keeping.join()
-            self.share.let_go(number)
+        for number in list(self.loops):
+            self._close(number)
         self.share.close()
 
     def _settle(self) -> None:
         for number in self.share.lost():
-            if number in self._closing:
-                del self._closing[number]
-            else:
-                self._drop(number)
-        for number, keeping in list(self._closing.items()):
-            if keeping is None or not keeping.is_alive():
-                del self._closing[number]
-                self.share.let_go(number)
-        if not self._closing:
-            for number in self.share.surplus()[:1]:
-                self._close(number)
+            self._drop(number)
+        for number in self.share.surplus()[:1]:
+            self._close(number)
         taken = self.share.take()
         if taken is not None:
             self._open(taken)
@@ -129,14 +116,14 @@ class Worker:
         self._health_due = 0.0
 
     def _close(self, number: int) -> None:
-        self._closing[number] = None
         try:
-            self._closing[number] = self.kind.close(self.loops[number])
+            self.kind.close(self.loops[number])
         except RuntimeError as error:
             if not _superseded(error):
                 raise
         self.moves += 1
         self._drop(number)
+        self.share.let_go(number)
 
     def _drop(self, number: int) -> None:
         del self.loops[number]

@@ -1,6 +1,5 @@
 """Workers share shards: whoever comes, goes, sleeps, wakes, the numbers are those of one alone."""
 
-import threading
 import time
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from compute import delta
 from compute.bus import Bus, SupersededError
+from compute.checkpoint import unpack
 from compute.follow import Follower, ReferenceFollower
 from compute.live import Live
 from compute.live_shards import AHEAD_SECONDS, LiveShards
@@ -239,27 +239,26 @@ def test_a_shard_of_one_who_leaves_goes_on_while_the_next_is_being_closed(market
     market.until("all at one", market.whole)
 
 
-def test_the_other_shards_go_on_while_the_state_of_one_is_kept(market):
+def test_nobody_has_a_shard_before_its_state_is_kept(market):
     market.lease_s = 3_600.0
     market.start(0)
     market.until("it has all", market.whole)
-    worker = market.workers[0]
-    close, kept = worker.kind.close, threading.Event()
+    worker, closed = market.workers[0], []
+    close = worker.kind.close
 
-    def keep_slowly(loop: Live) -> threading.Thread:
-        keeping = close(loop)
-        slow = threading.Thread(target=lambda: (keeping.join(), kept.wait(SECONDS_MAX)))
-        slow.start()
-        return slow
+    def looked_at(loop: Live) -> None:
+        close(loop)
+        for _ in range(5):
+            market.workers[1].step()
+        assert len(market.workers[1].loops) == len(closed)
+        saved = unpack(Bus(market.url).checkpoint(loop.worker) or b"")
+        assert saved.positions == loop.positions
+        closed.append(loop.frames.number)
 
-    worker.kind.close = keep_slowly
+    worker.kind.close = looked_at
     market.start(1)
-    market.until("one is being closed", lambda: len(worker.loops) < SHARDS)
-    told = {number: loop.sequence for number, loop in worker.loops.items()}
-    market.until("told", lambda: all(worker.loops[n].sequence > told[n] for n in told))
-    assert len(worker.loops) == SHARDS - 1  # One at a time,
-    assert not market.workers[1].loops  # and nobody has it before its state is kept.
-    kept.set()
+    market.until("shared", market.whole)
+    assert sorted(market.workers[1].loops) == sorted(closed) != []
     assert_same(market.settle(), alone(market.log))
 
 
