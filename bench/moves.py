@@ -97,7 +97,7 @@ class Dealt:
         sizes = [len(part) for part in parts]
         return (
             len(sizes) == self.count
-            and sorted(sum(parts, [])) == list(range(PARTITIONS))
+            and sorted(n for part in parts for n in part) == list(range(PARTITIONS))
             and max(sizes) - min(sizes) <= 1
         )
 
