@@ -145,6 +145,8 @@ class Live:
         self.retry_at = 0.0  # Until then Redis is left alone.
         self._dirty = False
         self._resume()
+        if worker:  # Of several: it stood still while it moved; what it says of itself can wait.
+            self._health_due = time.monotonic() + HEALTH_SECONDS / 2
 
     def _resume(self) -> None:
         saved = None
