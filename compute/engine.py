@@ -17,6 +17,7 @@ grows, and it goes on.
 
 import copy
 import functools
+import functools
 import math
 import struct
 import zlib
@@ -418,7 +419,7 @@ class Engine:
         """
         _start(self._state)
         self._sums.view(np.float64)[:] = 0.0
-        for name in SPARSE:
+        for name in SPARSE if self._counts[codes.EVENTS] else ():
             items = getattr(self, name).reshape(-1)
             items[_used(items)] = np.zeros(1, items.dtype)
         self._ledger.clear()
@@ -485,7 +486,7 @@ class _Reader:
 def _used(items: np.ndarray) -> np.ndarray:
     """Indices of the items that are not all zero bits."""
     words = items.view(np.int64).reshape(len(items), items.dtype.itemsize // 8)
-    return np.flatnonzero(words.any(axis=1)).astype(_INDEX)
+    return np.flatnonzero(functools.reduce(np.bitwise_or, words.T)).astype(_INDEX)
 
 
 def _aligned(rows: int, dtype: np.dtype) -> np.ndarray:
