@@ -17,7 +17,6 @@ grows, and it goes on.
 
 import copy
 import functools
-import functools
 import math
 import struct
 import zlib
