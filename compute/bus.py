@@ -235,7 +235,7 @@ class Bus:
             keys = [name, _key("image", worker)]
             self._publish(keys, [DELTAS_MAX, entry_id, delta, image])
 
-    def save(self, worker: int, checkpoint: bytes) -> None:
+    def save(self, worker: int, checkpoint: bytes | memoryview) -> None:
         """Keep an engine's checkpoint, whole or not at all; safe to call from another thread.
 
         It goes in pieces, because Redis does one thing at a time and deltas must not wait for it.

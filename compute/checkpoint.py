@@ -12,6 +12,8 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from compute.flat import flat
+
 KEPT = 3  # The newest may be ahead of what is on record; the one before is not.
 _HEAD = struct.Struct("<8sII")  # magic, note bytes, crc32 of the rest
 _MAGIC = b"TGcheck1"
@@ -24,7 +26,7 @@ class Checkpoint(NamedTuple):
 
     positions: Positions
     note: dict[str, Any]
-    state: bytes
+    state: bytes | memoryview
 
 
 class Checkpoints:
@@ -67,27 +69,28 @@ class Checkpoints:
         return sorted(self.folder.glob(f"record-{self.worker}-*.checkpoint"))
 
 
-def pack(checkpoint: Checkpoint) -> bytes:
+def pack(checkpoint: Checkpoint) -> memoryview:
     """Bytes of a checkpoint, guarded by a checksum."""
     positions = [[*place, offset] for place, offset in sorted(checkpoint.positions.items())]
     text = json.dumps({"positions": positions, "note": checkpoint.note}).encode()
     checksum = _checksum(text, checkpoint.state)
-    return _HEAD.pack(_MAGIC, len(text), checksum) + text + checkpoint.state
+    return flat([_HEAD.pack(_MAGIC, len(text), checksum), text, checkpoint.state])
 
 
-def unpack(data: bytes) -> Checkpoint:
+def unpack(data: bytes | memoryview) -> Checkpoint:
     """Inverse of `pack`; ValueError where the bytes are torn."""
     if len(data) < _HEAD.size:
         raise ValueError("checkpoint is torn: shorter than its head")
     magic, size, checksum = _HEAD.unpack_from(data)
-    text, state = data[_HEAD.size : _HEAD.size + size], data[_HEAD.size + size :]
-    if magic != _MAGIC or size > len(text) or _checksum(text, state) != checksum:
+    body = memoryview(data)[_HEAD.size :]
+    text, state = bytes(body[:size]), body[size:]
+    if magic != _MAGIC or size > len(body) or _checksum(text, state) != checksum:
         raise ValueError("checkpoint is torn: its checksum does not fit")
     whole = json.loads(text)
     positions = {(topic, part): offset for topic, part, offset in whole["positions"]}
     return Checkpoint(positions, whole["note"], state)
 
 
-def _checksum(text: bytes, state: bytes) -> int:
+def _checksum(text: bytes, state: bytes | memoryview) -> int:
     # The length comes first: without it, where text ends and state begins would be unguarded.
     return zlib.crc32(state, zlib.crc32(text, len(text)))

@@ -28,6 +28,7 @@ import numba
 import numpy as np
 
 from compute.enriched import ENRICHED
+from compute.flat import Part, flat
 from compute.kernels import codes, step, total, trade, volatility, vwap
 from compute.ledger import DTYPES, LAYOUT, Arrays, Ledger
 from compute.session import NAMES, Sessions
@@ -350,21 +351,23 @@ class Engine:
         for name in SPARSE:
             _bytes(getattr(self, name))[:] = 0
 
-    def checkpoint(self) -> bytes:
+    def checkpoint(self) -> memoryview:
         """The whole state, bit for bit; empty buckets and free slots take no room."""
         used = int(self._counts[codes.POSITIONS])
-        parts = [self._counts, self._state, self._sums, self.oldest_ns]
+        parts: list[Part] = [self._counts, self._state, self._sums, self.oldest_ns]
         held = []
         for name in SPARSE:
             items = getattr(self, name).reshape(-1)
             index = _used(items)
             held.append(len(index))
             parts += [index, items[index]]
-        body = b"".join(part.tobytes() for part in parts) + self._ledger.pack(used)
+        whole = flat([bytes(_CHECKPOINT.size), *parts, *self._ledger.pack(used)])
         sizes = (len(self._state), used, *held)
-        return _CHECKPOINT.pack(_MAGIC, _LAYOUT, *sizes, _checksum(body, *sizes)) + body
+        checksum = _checksum(whole[_CHECKPOINT.size :], *sizes)
+        _CHECKPOINT.pack_into(whole, 0, _MAGIC, _LAYOUT, *sizes, checksum)
+        return whole
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: bytes | memoryview) -> None:
         """Inverse of `checkpoint`. The reference may have grown since, not shrunk.
 
         ValueError, and the state as it was, where the bytes are damaged, of another layout, or

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compute.flat import Part
 from compute.table import BOOKS, BOOKS_MAX, CLASSES, EXECUTION, EXECUTION_ROWS, POSITIONS
 from compute.table import POSITIONS_MAX as SLOTS_MAX
 from ingest.fund import Book
@@ -225,18 +226,18 @@ class Ledger:
         other.tables["positions"] = other._positions[: len(self.tables["positions"])]  # noqa: SLF001
         return other
 
-    def pack(self, used: int) -> bytes:
-        """All that happened, without the slots and lots that are free."""
+    def pack(self, used: int) -> tuple[Part, ...]:
+        """All that happened, without the slots and lots that are free: parts for `flat`."""
         high = int(self.control[CONTROL.index("lots_high")])
         orders = min(int(self.control[CONTROL.index("orders")]), ORDERS_MAX)
         self.widen(used)  # Whoever never asks for totals has positions all the same.
-        parts = (
+        return (
+            _SIZES.pack(high, orders),
             *(self.control, self.slots[:used], self.costs[:used]),
             *(self.lots[:high], self.open[:high], self.orders[:orders]),
             *(self.tables[name][:used] for name in ("positions",)),
             *(self.tables[name] for name in ("books", "classes", "execution")),
         )
-        return _SIZES.pack(high, orders) + b"".join(part.tobytes() for part in parts)
 
     def unpack(self, body: memoryview, used: int) -> None:
         """Inverse of `pack`."""

@@ -78,7 +78,7 @@ class Deltas(Protocol):
     ) -> None:
         """Tell the delta, and the image that includes it."""
 
-    def save(self, worker: int, checkpoint: bytes) -> None:
+    def save(self, worker: int, checkpoint: bytes | memoryview) -> None:
         """Keep a checkpoint; called from another thread."""
 
     def checkpoint(self, worker: int) -> bytes | None:

@@ -7,6 +7,8 @@ which checkpoints are packed all shards of a worker have one room (`Saver`): to 
 takes five times as long as to fill it.
 """
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -16,6 +18,7 @@ from ingest.fund import Book
 from ingest.instrument import Instrument, Reference
 
 AHEAD_MAX = 2  # 50 MB each; where one worker comes or goes, few get more than two shards.
+SAVER_NICE = 19
 
 
 class Rows(Protocol):
@@ -97,10 +100,19 @@ class Saver:
         self.wait()
         copy = self._copy = engine.freeze(self._copy)
         self._of = engine
-        self._thread = threading.Thread(target=keep, args=(copy,), name="checkpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=_behind, args=(keep, copy), name="checkpoint", daemon=True
+        )
         self._thread.start()
 
     def wait(self, engine: Engine | None = None) -> None:
         """Until what was begun is kept; of this engine, where one is named."""
         if self._thread is not None and (engine is None or engine is self._of):
             self._thread.join()
+
+
+def _behind(keep: Callable[[Engine], None], copy: Engine) -> None:
+    """In a thread of its own, which takes of a busy machine what the numbers leave over."""
+    with contextlib.suppress(OSError):  # Another system.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAVER_NICE)
+    keep(copy)
