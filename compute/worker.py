@@ -5,8 +5,9 @@ there is one worker (compute/live.py, compute/record.py), and steps in turn with
 shard that goes is closed first: what was taken of it is told or recorded, its state is kept, and
 only then it is let go; whoever takes it goes on from there. The other shards wait meanwhile, for a
 tenth of a second: beside them, by a thread, it took up to a second, in which its numbers stood
-still. One that was lost, because this process slept, is dropped as it stands: what it would still
-say is fenced.
+still. Of several that others may have each goes when the one before has begun there; until then
+its numbers move here. One that was lost, because this process slept, is dropped as it stands: what
+it would still say is fenced.
 """
 
 import time
@@ -22,6 +23,7 @@ from ingest.quarantine import Refused
 from ingest.shard import Shard, Shards
 
 HEALTH_SECONDS = 1.0
+GIVE_SECONDS = 0.6  # Between two that are given away: a new worker's first takes half a second.
 IDLE_SECONDS = 0.02  # A worker without a shard looks so often whether there is one.
 
 
@@ -71,7 +73,7 @@ class Worker:
         self.moves = 0  # Shards taken and closed.
         self._healths: dict[int, dict[str, Any]] = {}
         self._forgotten: set[int] = set()
-        self._health_due = 0.0
+        self._health_due = self._give_at = 0.0
 
     def step(self) -> int:
         """Let go, take at most one, and one round of every shard; the work done."""
@@ -103,8 +105,10 @@ class Worker:
     def _settle(self) -> None:
         for number in self.share.lost():
             self._drop(number)
-        for number in self.share.surplus()[:1]:
-            self._close(number)
+        if self.monotonic() >= self._give_at:
+            for number in self.share.surplus()[:1]:
+                self._close(number)
+                self._give_at = self.monotonic() + GIVE_SECONDS
         taken = self.share.take()
         if taken is not None:
             self._open(taken)

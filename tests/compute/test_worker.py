@@ -15,7 +15,7 @@ from compute.merge import Merge
 from compute.reports import merged
 from compute.share import RENEW_SECONDS, Share, quotas, stream
 from compute.table import BOOKS, CLASSES, EXECUTION, INSTRUMENTS, POSITIONS
-from compute.worker import SharedRows, Worker
+from compute.worker import GIVE_SECONDS, SharedRows, Worker
 from ingest.fund import DEMO
 from ingest.shard import Shards
 from tests.shards import ROWS, SHARDS, Log, Reader, Topic, Values
@@ -219,6 +219,25 @@ def test_what_takes_time_is_done_before_a_shard_is_taken(market):
     assert [n for n, one in worker.loops.items() if one.engine is ready.engine] != []
     assert not held & {n for n, one in worker.loops.items() if one.engine is ready.engine}
     assert len({id(loop.saver) for loop in worker.loops.values()}) == 1
+    assert_same(market.settle(), alone(market.log))
+
+
+def test_the_next_is_given_away_when_the_one_before_has_had_time_to_begin(market):
+    market.lease_s = 3_600.0
+    market.start(0)
+    market.settle()
+    giver, now = market.workers[0], [0.0]
+    giver.monotonic = lambda: now[0]
+    market.start(1)
+    market.until("the first goes on", lambda: market.workers[1].loops)
+    until = time.monotonic() + 3 * RENEW_SECONDS  # Long enough to hear of each other.
+    market.until("a while", lambda: time.monotonic() > until)
+    assert len(giver.share.surplus()) > 0
+    assert len(giver.loops) == SHARDS - 1
+    now[0] = GIVE_SECONDS
+    market.until("the next goes too", lambda: len(giver.loops) == SHARDS - 2)
+    giver.monotonic = time.monotonic
+    market.until("shared", market.whole)
     assert_same(market.settle(), alone(market.log))
 
 
