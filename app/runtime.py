@@ -23,6 +23,7 @@ from app.blocks.link import LinkHandler
 from app.blocks.page import lighten, page_of
 from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
 from app.desks import Desks, page_desk
+from app.garbage import Garbage
 from app.health import METRICS, READY, Health, routes
 from app.heartbeat import Heartbeat
 from app.keeping import FOLDER, Keeping
@@ -57,6 +58,7 @@ class Runtime:
     settings: Settings | None = None  # Those that it was made with.
     health: Health | None = None
     heart: Heartbeat | None = None
+    garbage: Garbage | None = None  # Where the process is ours.
     resume: Resume | None = None  # Where the server has the route for it.
     door: Door | None = None  # Where people sign in.
     tasks: ClassVar[list[asyncio.Future]] = []
@@ -124,6 +126,8 @@ def attach(spec: dict[str, Any], document: Any, _send_control: Any = None) -> Se
     if session.shown:
         session.shown.came(session.user, address_of(request))
     found.append(session)
+    if Runtime.garbage:
+        Runtime.garbage.came()
     if Runtime.resume:
         session.ticket = Runtime.resume.ticket(hub, spec, session.user)
     document.on_session_destroyed(lambda _context: _leave(hub, session))
@@ -154,6 +158,8 @@ def _past(live: Hub, text: str) -> Hub:
 
 def _leave(hub: Hub, session: Session) -> None:
     session.close()
+    if Runtime.garbage:
+        Runtime.garbage.left()
     if hub in Runtime.pasts:
         Runtime.pasts.discard(hub)
         hub.call(hub.stop)
@@ -294,6 +300,8 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
             Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
         loop.add_callback(_guard, server, loop)  # Once all of them have begun.
         settle()
+        garbage = Runtime.garbage = Garbage()
+        Runtime.tasks.append(asyncio.ensure_future(garbage.run()))
         if ready:
             ready()
 
@@ -318,8 +326,14 @@ def _link(settings: Settings) -> tuple[str, type[LinkHandler], dict[str, Any]]:
         return Runtime.hub
 
     resume = Runtime.resume = Resume(settings, hub, _past)
+
+    def go_on(*told: Any) -> Any:
+        if Runtime.garbage:
+            Runtime.garbage.came()
+        return resume.go_on(*told)
+
     told = {
-        "go_on": resume.go_on,
+        "go_on": go_on,
         "leave": lambda session: _leave(session.hub, session),
         "admit": Runtime.door.who if Runtime.door else lambda _request: ANYBODY,
     }

@@ -85,8 +85,8 @@ def find_column(table: str, name: str) -> tuple[int, Column]:
         if is_quant(side.name):
             if found := COLUMNS.find(side.name, plain):
                 return first + found[0], found[1]
-        elif plain in side.names and of in ("", side.name):
-            return first + side.index(plain), side.columns[side.index(plain)]
+        elif plain in side.places and of in ("", side.name):
+            return first + side.places[plain], side.columns[side.places[plain]]
         first += side.width
     tables = [side for side in sides(table) if not is_quant(side.name)]
     known = "; ".join(f"{side.name} has {', '.join(side.names)}" for side in tables)

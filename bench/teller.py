@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from app import standins
+from app.process import settle
 from app.settings import ROOT, load
 from compute import delta
 from compute.bus import Bus
@@ -52,6 +53,7 @@ class Teller:
         )
         self.late: list[float] = []
         self._paused = threading.Event()
+        settle()  # A market does not stand still because its garbage is collected.
         self.tell(image=True)
 
     def tell(self, *, image: bool = False) -> None:

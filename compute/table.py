@@ -8,6 +8,7 @@ in the events.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Column:
     source: str  # How it is computed, for the glossary.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A named list of columns; `id` is its number on the wire."""
 
@@ -41,16 +42,21 @@ class Table:
         """Number of columns."""
         return len(self.columns)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Position of each column by its name: pages that come back ask for hundreds."""
+        return {name: place for place, name in enumerate(self.names)}
+
     def index(self, name: str) -> int:
         """Position of the column `name`; KeyError lists the columns there are."""
         try:
-            return self.names.index(name)
-        except ValueError:
+            return self.places[name]
+        except KeyError:
             known = ", ".join(self.names)
             raise KeyError(f"table {self.name} has no column {name!r}; it has {known}") from None
 
