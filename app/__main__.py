@@ -267,11 +267,12 @@ def web(
     """Serve the desks to browsers on this machine."""
     settings = load(port=port, redis=redis, clickhouse=clickhouse, data=data)
     _need(settings, "redis")
-    from app import probe
+    from app import aside, probe
 
     problem = probe.port(settings.port)
     if problem:
         raise RuntimeError(problem)
+    aside.step_aside(load(), settings.port)
     from app import runtime
 
     runtime.serve(settings)

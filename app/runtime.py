@@ -19,6 +19,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import RedirectHandler
 
 from app import settings as settings_room
+from app.aside import step_in
 from app.blocks.link import LinkHandler
 from app.blocks.page import lighten, page_of
 from app.blocks.transport import CLIENT_BYTES_MAX, connect, hear_acks
@@ -300,6 +301,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
             Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
         loop.add_callback(_guard, server, loop)  # Once all of them have begun.
         settle()
+        step_in()
         garbage = Runtime.garbage = Garbage()
         Runtime.tasks.append(asyncio.ensure_future(garbage.run()))
         if ready:

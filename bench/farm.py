@@ -36,6 +36,7 @@ class Farm:
         origins = f"127.0.0.1:{port}"
         settings = load(
             data=folder / "data",
+            port=port,
             redis=each[0],
             clickhouse=clickhouse,
             origins=origins,
