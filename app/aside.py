@@ -1,8 +1,8 @@
 """Rule: a web server that starts anew leaves the machine to the others until it serves itself.
 
 To start costs seconds of a core, at the very moment in which the pages of the one that has died
-come to the others: their cells came 150 ms late. Unlike a process's niceness a session's may be taken
-back by anybody; see sched(7). A server that has no others starts as fast as it can.
+come to the others: their cells came 150 ms late. Unlike a process's niceness a session's may be
+taken back by anybody; see sched(7). A server that has no others starts as fast as it can.
 """
 
 import contextlib
