@@ -17,7 +17,7 @@ from compute.fold import Fold
 from compute.mend import Mender
 from compute.schema import CHARTED
 from compute.snapshot import Snapshot
-from compute.table import INSTRUMENTS
+from compute.table import BOOKS, INSTRUMENTS, POSITIONS
 
 LOOK_SECONDS = 0.5  # Between looks at the engine's clock; books are told by the second.
 RETRY_SECONDS = 5.0
@@ -39,7 +39,7 @@ class Derived:
         self.archive = archive
         self.mender = Mender(archive)
         self.fold = Fold(archive, self.mender.add)
-        self.snapshot = Snapshot(archive, books=books)
+        self.snapshot = Snapshot(archive, (BOOKS, POSITIONS) if books else (POSITIONS,))
         self._newest_ns = 0
         self.problem = ""
         self._look_at = self._again_at = -1e9

@@ -3,7 +3,7 @@
 A partition's chain, blocks and offsets have nothing to do with those of another, so a Record that
 is given one partition of every topic writes the very rows and links that one of all would. Alerts
 go with partition 0. Which P&L a book had in each second of the past (table `books`) is a sum over
-all partitions: only a recorder that has all of them writes it.
+all partitions: only a recorder that has all of them writes it, in the place of others the tape.
 """
 
 import time

@@ -2,14 +2,16 @@
 
 Enriched rows say the P&L of an instrument over all books; who made it stands in the engine's
 tables. Every second of event time that passes leaves one row a book, every minute one row a
-position, so any past moment is known as of then. Rows of one moment that come again (a recorder
-that was killed repeats up to FLUSH_SECONDS) replace themselves: same key, newest insert.
+position, so any past moment is known as of then. What a book made is a sum over all partitions:
+where several recorders share these the tape takes it, of what `live` told. Rows of one moment that
+come again (a recorder that was killed repeats up to FLUSH_SECONDS) replace themselves: same key,
+newest insert.
 
 Also the shape of what others tell the record: offsets of clocks.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from compute.table import BOOKS, POSITIONS, Table
 
 SECOND_NS = 1_000_000_000
 FLUSH_SECONDS = 10.0
+WAITING_MAX = 3_600  # Moments that are held while ClickHouse is away; then the oldest go.
 _KEYS = {BOOKS.name: ("book",), POSITIONS.name: ("book", "instrument")}
 _ENGINE = "ReplacingMergeTree ORDER BY ({keys}, ts) SETTINGS index_granularity = 1024"
 _MOMENT = "DateTime64(9, 'UTC')"
@@ -85,11 +88,11 @@ def hash_of(body: bytes | bytearray) -> str:
 class Snapshot:
     """Rows of books and positions that wait to be inserted."""
 
-    def __init__(self, archive: Archive, *, books: bool = True) -> None:
-        """Nothing taken; without `books` positions alone, for their sums are others' too."""
-        self.archive, self.books = archive, books
+    def __init__(self, archive: Archive, of: Collection[Table] = (BOOKS, POSITIONS)) -> None:
+        """Nothing taken; `of` which of the two tables it is."""
+        self.archive = archive
         self._second = self._minute = 0
-        self._rows: dict[str, list[np.ndarray]] = {BOOKS.name: [], POSITIONS.name: []}
+        self._rows: dict[str, list[np.ndarray]] = {table.name: [] for table in of}
         self._flushed_at = 0.0
 
     def due(self, newest_ns: int) -> bool:
@@ -100,10 +103,11 @@ class Snapshot:
         """Keep the engine's tables as they are now, its totals being fresh."""
         second = newest_ns // SECOND_NS
         self._second = second
-        held = tables[BOOKS.name]
-        at = np.flatnonzero((held[:, BOOKS.index("positions")] > 0) & self.books)
-        self._keep(BOOKS, held[at], second * SECOND_NS, at[:, None].astype("<u4"))
-        if second // 60 > self._minute:
+        if BOOKS.name in self._rows:
+            held = tables[BOOKS.name]
+            at = np.flatnonzero(held[:, BOOKS.index("positions")] > 0)
+            self._keep(BOOKS, held[at], second * SECOND_NS, at[:, None].astype("<u4"))
+        if POSITIONS.name in self._rows and second // 60 > self._minute:
             self._minute = second // 60
             held = tables[POSITIONS.name]
             held = held[held[:, POSITIONS.index("quantity")] != 0]
@@ -118,8 +122,10 @@ class Snapshot:
         )
         rows = np.empty(len(numbers), shape)
         rows["ts"], rows["keys"], rows["v"] = ts_ns, keys, numbers
+        waiting = self._rows[table.name]
         if len(rows):
-            self._rows[table.name].append(rows)
+            waiting.append(rows)
+        del waiting[:-WAITING_MAX]
 
     def step(self, now: float) -> bool:
         """Insert what waits, if it is time; ArchiveError leaves it for the next time."""
@@ -132,7 +138,7 @@ class Snapshot:
     def flush(self) -> None:
         """Insert what waits."""
         for table in (BOOKS, POSITIONS):
-            waiting = self._rows[table.name]
+            waiting = self._rows.get(table.name)
             if waiting:
                 body = bytearray(b"".join(rows.tobytes() for rows in waiting))
                 names = [name for name, _ in _columns(table)]

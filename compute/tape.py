@@ -4,10 +4,13 @@ Enters: Redis: the deltas of `live` and `risk`, health, alerts, names and refere
 batches of web processes. Leaves: rows of compute/tape_row.py, a part every few seconds. The tape
 conflates: a slice holds each cell once however often it changed since the slice before, at least
 SLICE_SECONDS apart and so far apart that the tape never takes more than CPU_SHARE of a core; every
-slice says its own moment, at which it is exact. It is in nobody's way: while ClickHouse is away it
-holds PENDING_BYTES_MAX, then lets slices go and counts them; a hole is visible as a hole.
+slice says its own moment, at which it is exact. Where several recorders share the partitions, so
+that none of them knows what a book made, the tape records that too. It is in nobody's way: while
+ClickHouse is away it holds PENDING_BYTES_MAX, then lets slices go and counts them; a hole is seen
+as a hole.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -16,13 +19,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from compute import chain, tape_seal
+from compute import chain, reports, tape_seal
 from compute.acts import ACTS, Acts
 from compute.archive import Archive, ArchiveError, SupersededError
 from compute.bus import BusError
 from compute.delta import Cutter, pack_image
 from compute.follow import Deltas, Follower
-from compute.table import LIVE_TABLES, RISK_TABLES, Table
+from compute.snapshot import Snapshot
+from compute.table import BOOKS, LIVE_TABLES, RISK_TABLES, Table
 from compute.tape_row import (
     COLUMNS,
     PAGE_COLUMNS,
@@ -152,6 +156,8 @@ class Tape:
         self._sealed: dict[str, list[Sealed]] = {}  # Under way.
         self._sealed_pages: list[PageRow] = []
         self._prepared = False
+        self.sums = Snapshot(archive, (BOOKS,))
+        self._summing = False  # Whether that is ours to do.
         self.acts = Acts(archive)  # Web processes tell them with what they showed.
         self._screens_id = "0"
         self._heard: dict[str, int] = {}  # Web process -> newest batch whose acts were taken.
@@ -187,6 +193,8 @@ class Tape:
         if not self._sealed:
             self._state_due = 0.0
             self._insert(self.monotonic())
+        with contextlib.suppress(ArchiveError):
+            self.sums.flush()
         self.archive.close()
 
     def _take(self, now: float) -> int:
@@ -195,6 +203,9 @@ class Tape:
             one = taken.slice(now)
             if one:
                 self._hold(TAPE, one)
+        follower = self.taken[0].follower
+        if self._summing and self.sums.due(follower.ts_cut):
+            self.sums.take(follower.tables, follower.ts_cut)
         self._take_screens()
         if now >= self._note_due:
             self._note_due = now + NOTE_SECONDS
@@ -205,6 +216,7 @@ class Tape:
         ts = clock.now_ns()
         health = self.bus.health()
         self.acts.take_health(health, ts)
+        self._summing = "moves" in reports.of(health, "record")  # Only they that share have moves.
         if self.tell:
             self.tell(self.health())
         told: dict[str, bytes] = dict(self.bus.notes())
@@ -276,6 +288,7 @@ class Tape:
             for table, rows in self._sealed.items():
                 self._recorded |= {row.slice.stream: _end(table, row) for row in rows}
             self.acts.insert()
+            self.sums.step(now)
             self._state(now)
         except SupersededError as error:
             raise TapeError("another tape has taken over: this one ends") from error

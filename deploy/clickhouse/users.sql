@@ -40,6 +40,7 @@ GRANT INSERT, ALTER CONSTRAINT, ALTER TTL ON @database@.pages TO tickglass_may_t
 GRANT INSERT, ALTER CONSTRAINT ON @database@.tape_seals TO tickglass_may_tape;
 GRANT INSERT, ALTER CONSTRAINT ON @database@.acts TO tickglass_may_tape;
 GRANT INSERT ON @database@.clocks TO tickglass_may_tape;
+GRANT INSERT ON @database@.books TO tickglass_may_tape;
 GRANT SELECT ON system.processes TO tickglass_may_tape;
 
 -- Signed roots, and the word of live and record on each minute: seal and witness read all, and add

@@ -51,6 +51,7 @@ class World:
         self.told: list[list[tuple[int, int, bytes]]] = [[], []]
         self.notes_told: dict[str, bytes] = {}
         self.batches: list[tuple[str, bytes, bytes]] = []
+        self.shared = False  # Whether several recorders share the partitions.
 
     def change(self, worker: int) -> None:
         tables = self.tables[worker]
@@ -91,7 +92,8 @@ class World:
         return b"1"
 
     def health(self) -> dict:
-        return {"live.0": {"now_ms": self.ts / 1e6}}
+        record = {"now_ms": self.ts / 1e6} | ({"moves": 1} if self.shared else {})
+        return {"live.0": {"now_ms": self.ts / 1e6}, "record.0": record}
 
     def screens(self, last_id: str) -> list[tuple[str, bytes, bytes]]:
         return self.batches[int(last_id) :]

@@ -117,6 +117,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory, shipped: list[str]) -> Iter
 
     archive = server.as_user("tickglass_tape")
     world, clock = World(1), Clock()
+    world.shared = True
+    world.tables[0]["books"][:] = 1.0
     tape = Tape(world, archive, (36, 7), monotonic=clock)
     for step in range(6):
         world.change(0)
@@ -182,7 +184,7 @@ def test_no_role_changes_a_row_that_stands(filled: Server, role: str) -> None:
     archive = filled.as_user(f"tickglass_{role}")
     tables = {
         "record": ("events", "blocks", "alerts", "writers", "bars", "books"),
-        "tape": ("tape", "screens", "pages", "acts", "tape_seals"),
+        "tape": ("tape", "screens", "pages", "acts", "tape_seals", "books"),
         "audit": ("roots", "digests"),
         "web": (),
     }
