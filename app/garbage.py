@@ -5,15 +5,13 @@ is told anything; and by itself it begins when a quarter more objects have come,
 middle of a crowd. What a page leaves in cycles when it goes is little (800 objects),
 because Panel takes its document apart. So the full collection waits for enough of them, and until a
 crowd that comes or goes is over. Young objects are collected as before. Panel itself would collect
-whenever a page has gone: it no longer does.
+whenever a page has gone: app/blocks/page.py has it leave that.
 """
 
 import asyncio
 import gc
 import time
 from collections.abc import Callable
-
-from panel.io import document as panel_document
 
 GONE, GONE_MAX = 100, 1_000  # Pages: enough for a quiet moment, and for any.
 QUIET_SECONDS = 30.0
@@ -35,7 +33,6 @@ class Garbage:
         self._gone = 0
         self._moved_at = self._collected_at = monotonic()
         gc.set_threshold(*gc.get_threshold()[:2], NEVER)
-        panel_document._garbage_collect = _leave_it  # noqa: SLF001
 
     def came(self) -> None:
         """A page has come."""
@@ -63,7 +60,3 @@ class Garbage:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.look()
-
-
-def _leave_it() -> None:
-    """In place of Panel's own collection."""

@@ -300,10 +300,7 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         if door:
             Runtime.tasks.append(asyncio.ensure_future(looking(door, _end)))
         loop.add_callback(_guard, server, loop)  # Once all of them have begun.
-        settle()
-        step_in()
-        garbage = Runtime.garbage = Garbage()
-        Runtime.tasks.append(asyncio.ensure_future(garbage.run()))
+        _begun()
         if ready:
             ready()
 
@@ -318,6 +315,14 @@ def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
         Runtime.heart.__exit__()
     if Runtime.error:
         raise Runtime.error
+
+
+def _begun() -> None:
+    """The start is over: what it made is left alone, and from now on this server serves."""
+    settle()
+    step_in()
+    garbage = Runtime.garbage = Garbage()
+    Runtime.tasks.append(asyncio.ensure_future(garbage.run()))
 
 
 def _link(settings: Settings) -> tuple[str, type[LinkHandler], dict[str, Any]]:

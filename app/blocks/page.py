@@ -14,6 +14,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.embed.bundle import URL
+from panel.io import document as panel_document
 from panel.io import server as panel_server
 
 from app.blocks.desk import Desk, desk_of
@@ -86,9 +87,14 @@ def asked(name: str) -> str:
     return found[-1].decode(errors="replace") if found else ""
 
 
+def _leave_it() -> None:
+    """In place of Panel's full collection after a page has gone, see app/garbage.py."""
+
+
 def lighten() -> None:
     """Make pages so in this process; once."""
     sys.setswitchinterval(SWITCH_SECONDS)
+    panel_document._garbage_collect = _leave_it  # noqa: SLF001
     make = vars(panel_server)["bundle_resources"]
     if not hasattr(make, "tickglass"):
         panel_server.bundle_resources = remembered(make)  # type: ignore[attr-defined]
