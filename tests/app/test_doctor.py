@@ -2,7 +2,9 @@
 
 import json
 import resource
+import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,6 +62,23 @@ def test_keys_that_others_can_read_are_told(tmp_path):
 )
 def test_origins_are_exact_hosts(origins, level):
     assert {one.level for one in found(doctor._origins, origins=origins)} == {level}
+
+
+@pytest.mark.parametrize(
+    ("free", "level"),
+    [
+        (doctor.DISK_WARNING_BYTES, GOOD),
+        (doctor.DISK_WARNING_BYTES - 1, WARNING),
+        (doctor.DISK_BAD_BYTES, WARNING),
+        (doctor.DISK_BAD_BYTES - 1, BAD),
+    ],
+)
+def test_a_disk_that_fills_is_told(monkeypatch, tmp_path, free, level):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    (told,) = found(doctor._disk, data=tmp_path)
+    assert told.level == level
+    assert ("make room" in told.remedy) == (level != GOOD)
+    assert f"{free / doctor.GIB:.0f} GiB free" in told.text
 
 
 def test_what_leaves_the_machine_needs_a_password_and_encryption(tmp_path):
