@@ -320,6 +320,9 @@ class Desk extends Choices {
     this.frame = requestAnimationFrame(() => { this.frame = 0; this.draw(); });
   }
 
+  // A frame for what fades or is due, unless one that numbers asked for comes before.
+  stepOn(ms) { this.step ||= setTimeout(() => { this.step = 0; this.wake(); }, ms); }
+
   draw() {
     const begun = performance.now();
     let running = false;
@@ -329,10 +332,11 @@ class Desk extends Choices {
     this.count.paints += 1;
     this.count.paint_ms += performance.now() - begun;
     // A page that is busy draws for numbers alone: what fades or is due waits for the next of them.
-    const busy = performance.now() - this.wokenAt > PROMPT_MS;
+    const busy = (this.busy = performance.now() - this.wokenAt > PROMPT_MS);
     if (this.painters.some((p) => p.due && p.every_ms < SECOND)) { clearTimeout(this.later); this.later = setTimeout(() => this.wake(), busy ? BUSY_STEP_MS : PRICE_MS); }
     // A flash has four steps; frames between them would draw nothing new.
-    if (running && !this.step) this.step = setTimeout(() => { this.step = 0; this.wake(); }, busy ? BUSY_STEP_MS : STEP_MS);
+    if (busy) this.step = clearTimeout(this.step);
+    if (running) this.stepOn(busy ? BUSY_STEP_MS : STEP_MS);
     if (!this.unpainted) return;
     const before = this.taken ? this.taken.stamps : [];
     this.taken = { sequence: this.sequence, arrived: this.arrived, stamps: before.concat(this.pending), hidden: document.hidden, conflated: this.conflated };
@@ -410,7 +414,7 @@ class Desk extends Choices {
     this.blotter?.touch(-1);
     for (const panel of this.panels) if (panel.painter && RISK_PANELS[panel.spec.kind]) { riskState(panel, this); if (!panel.painter.count?.()) panel.painter.touch(-1); }
     this.chartHead();
-    this.wake();
+    if (this.busy) this.stepOn(BUSY_STEP_MS); else this.wake();
   }
 
   classSum(name, keep) {
